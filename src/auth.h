@@ -1,0 +1,110 @@
+/*
+ * auth.h - who may publish and who may subscribe.
+ *
+ * Holds API keys, the token key and the topic rules of DESIGN.md 2.  One struct
+ * auth is immutable but for its cache of verified tokens, and belongs to the thread
+ * that uses it (the http thread); a reload makes a new one.  jwt.h stays in auth*.c.
+ *
+ * Never is a token, a secret or a claim's value logged from here.
+ */
+#ifndef AUTH_H
+#define AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "problem.h"
+#include "topic.h"
+
+struct auth;
+
+/* All strings are borrowed during auth_new() alone.  Lists end in NULL; NULL and ""
+ * both stand for "not set". */
+struct auth_conf {
+	const char *const	*api_keys;	/* NAME:SECRET[:PATTERN ...] */
+	const char		*api_keys_file;	/* one such line each; # comments */
+	const char		*key;		/* HMAC secret or PEM public key */
+	const char		*key_file;
+	const char		*issuer, *audience;
+	const char		*grants_claim;	/* "fanfare" */
+	int64_t			 leeway_ms, grace_ms;
+	const char *const	*public_topics;		/* patterns */
+	const char *const	*authenticated_topics;	/* patterns with {claim} */
+	bool			 allow_none;	/* no key at all is no error */
+};
+
+/*
+ * Check and load everything.  NULL with a message in `err` that names the key of
+ * the configuration (auth.key, auth.api_keys_file line 3, ...) and what to mend:
+ * empty or short HMAC secrets, private keys, RSA below 2048 bits, EC curves other
+ * than P-256/384/521, unreadable files, malformed keys and patterns, no key at all.
+ * Logs each key's type and fingerprint at info level.
+ */
+struct auth	*auth_new(const struct auth_conf *c, char *err, size_t err_size);
+void		 auth_free(struct auth *a);
+
+/* What a request brought.  NULL = not there. */
+struct auth_credential {
+	const char	*text;		/* the key or token itself */
+	size_t		 len;
+};
+
+/* Who it turned out to be.  Plain data; end with auth_identity_fini(). */
+struct auth_identity {
+	uint64_t	 key_id;	/* of the key that vouches; 0 = nobody.  Equal
+					 * after a reload iff that key is still there
+					 * (an API key's also covers its patterns) */
+	bool		 is_api_key;
+	char		*sub;		/* claim `sub`; NULL when none */
+	int64_t		 expires_ms;	/* wall clock: exp + grace; 0 = never */
+	int64_t		 exp_ms;	/* wall clock: exp itself; 0 = never */
+	uint64_t	 principal;	/* hash of who this is, for idempotency keys:
+					 * same key name, or same issuer and sub, or the
+					 * same token when there is no sub */
+	struct auth_grants *grants;	/* opaque; shared */
+};
+void	auth_identity_fini(struct auth_identity *id);
+
+enum auth_use { AUTH_PUBLISH, AUTH_SUBSCRIBE };
+
+/*
+ * Verify a credential at wall-clock time `now_ms`.  For AUTH_SUBSCRIBE a token past
+ * `exp` is still good within grace.  Returns 0 and fills *id; or -1 with *problem
+ * (TOKEN_MISSING when text is NULL or empty, TOKEN_EXPIRED, TOKEN_INVALID) and in
+ * `why` the exact failing check, for the log, without any part of the token.
+ */
+int	auth_verify(struct auth *a, struct auth_credential cred,
+	    enum auth_use use, int64_t now_ms, struct auth_identity *id,
+	    enum problem *problem, char *why, size_t why_size);
+
+/* May `id` publish to this plain topic? */
+bool	auth_may_publish(const struct auth *a, const struct auth_identity *id,
+	    const char *topic, size_t len);
+/* Is this topic or pattern covered by topics.public alone? */
+bool	auth_is_public(const struct auth *a, const char *topic, size_t len);
+/* May `id` subscribe to this topic or pattern (rules and grants; public too)?
+ * `id` may be NULL: nobody. */
+bool	auth_may_subscribe(const struct auth *a,
+	    const struct auth_identity *id, const char *topic, size_t len);
+
+/* The ids of all keys held (see key_id); returns how many, writes at most `max`. */
+size_t	auth_key_ids(const struct auth *a, uint64_t *out, size_t max);
+
+/* For the command line: tokens and keys made and explained. */
+struct auth_mint {
+	const char *const	*publish, *subscribe;	/* patterns; NULL-ended */
+	const char		*sub;			/* or NULL */
+	int64_t			 lifetime_ms;
+};
+/* Returns new the token signed with the house key, issuer and audience set as
+ * configured; NULL with `err` when the house key cannot sign (a public key). */
+char	*auth_mint_token(const struct auth *a, const struct auth_mint *m,
+	    int64_t now_ms, char *err, size_t err_size);
+/* Returns new a secret `ffk_...` of 256 random bits. */
+char	*auth_make_secret(void);
+/* Write to stdout, claim by claim, what the server makes of a token; returns true
+ * when it would be accepted for something. */
+bool	auth_explain(struct auth *a, const char *token, int64_t now_ms);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * suite.h - what every Check program here begins with.
+ *
+ * A program defines `static Suite *suite(void)` and ends with SUITE_MAIN.  Check's
+ * own variables work: CK_FORK=no, CK_VERBOSITY, CK_RUN_CASE.
+ */
+#ifndef SUITE_H
+#define SUITE_H
+
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define SUITE_MAIN							\
+	int								\
+	main(void)							\
+	{								\
+		SRunner *sr = srunner_create(suite());			\
+		int failed;						\
+									\
+		signal(SIGPIPE, SIG_IGN);				\
+		srunner_run_all(sr, CK_ENV);				\
+		failed = srunner_ntests_failed(sr);			\
+		srunner_free(sr);					\
+		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;	\
+	}
+
+#endif
