@@ -39,6 +39,9 @@ struct auth_conf {
  * the configuration (auth.key, auth.api_keys_file line 3, ...) and what to mend:
  * empty or short HMAC secrets, private keys, RSA below 2048 bits, EC curves other
  * than P-256/384/521, unreadable files, malformed keys and patterns, no key at all.
+ * A file with a secret must have no permission bit for others, a file with a public
+ * key must not be writable by others.  One line end (LF or CRLF) at the end of a key
+ * file is dropped.
  * Logs each key's type and fingerprint at info level.
  */
 struct auth	*auth_new(const struct auth_conf *c, char *err, size_t err_size);
@@ -50,14 +53,19 @@ struct auth_credential {
 	size_t		 len;
 };
 
+enum auth_use { AUTH_PUBLISH, AUTH_SUBSCRIBE };
+
 /* Who it turned out to be.  Plain data; end with auth_identity_fini(). */
 struct auth_identity {
 	uint64_t	 key_id;	/* of the key that vouches; 0 = nobody.  Equal
 					 * after a reload iff that key is still there
-					 * (an API key's also covers its patterns) */
+					 * (an API key's also covers name and patterns,
+					 * a token key's issuer and audience) */
 	bool		 is_api_key;
-	char		*sub;		/* claim `sub`; NULL when none */
-	int64_t		 expires_ms;	/* wall clock: exp + grace; 0 = never */
+	enum auth_use	 use;		/* what it was verified for */
+	char		*sub;		/* claim `sub`; NULL when none or empty */
+	int64_t		 expires_ms;	/* wall clock: exp + grace; 0 = never.  May
+					 * lie up to leeway in the past */
 	int64_t		 exp_ms;	/* wall clock: exp itself; 0 = never */
 	uint64_t	 principal;	/* hash of who this is, for idempotency keys:
 					 * same key name, or same issuer and sub, or the
@@ -66,25 +74,32 @@ struct auth_identity {
 };
 void	auth_identity_fini(struct auth_identity *id);
 
-enum auth_use { AUTH_PUBLISH, AUTH_SUBSCRIBE };
-
 /*
- * Verify a credential at wall-clock time `now_ms`.  For AUTH_SUBSCRIBE a token past
- * `exp` is still good within grace.  Returns 0 and fills *id; or -1 with *problem
- * (TOKEN_MISSING when text is NULL or empty, TOKEN_EXPIRED, TOKEN_INVALID) and in
- * `why` the exact failing check, for the log, without any part of the token.
+ * Verify a credential at wall-clock time `now_ms`.  Returns 0 and fills *id (end it
+ * with auth_identity_fini()); or -1 with nothing to end, *problem (TOKEN_MISSING when
+ * text is NULL or empty, TOKEN_EXPIRED, TOKEN_INVALID; INTERNAL: no memory) and in
+ * `why` the exact failing check, for the log, without any part of the token but the
+ * name of a well-known alg and how far exp or nbf are.  TOKEN_EXPIRED means that
+ * all else is right.
+ *
+ * A token is good from nbf - leeway; for AUTH_PUBLISH until exp + leeway, for
+ * AUTH_SUBSCRIBE until exp + grace + leeway.  Leeway forgives two clocks their
+ * difference when a request comes in; it does not prolong a stream: expires_ms has
+ * no leeway in it, so a stream opened within it has no time left.
  */
 int	auth_verify(struct auth *a, struct auth_credential cred,
 	    enum auth_use use, int64_t now_ms, struct auth_identity *id,
 	    enum problem *problem, char *why, size_t why_size);
 
-/* May `id` publish to this plain topic? */
+/* May `id` publish to this plain topic?  Never when it was verified for
+ * AUTH_SUBSCRIBE: it may be past exp. */
 bool	auth_may_publish(const struct auth *a, const struct auth_identity *id,
 	    const char *topic, size_t len);
 /* Is this topic or pattern covered by topics.public alone? */
 bool	auth_is_public(const struct auth *a, const char *topic, size_t len);
-/* May `id` subscribe to this topic or pattern (rules and grants; public too)?
- * `id` may be NULL: nobody. */
+/* May `id` subscribe to this topic or pattern (rules and grants; public too)?  One
+ * rule or grant must cover all of it.  `id` may be NULL: nobody.  It may come from
+ * the struct auth before a reload: rules are the new ones, grants those it had. */
 bool	auth_may_subscribe(const struct auth *a,
 	    const struct auth_identity *id, const char *topic, size_t len);
 
@@ -93,7 +108,8 @@ size_t	auth_key_ids(const struct auth *a, uint64_t *out, size_t max);
 
 /* For the command line: tokens and keys made and explained. */
 struct auth_mint {
-	const char *const	*publish, *subscribe;	/* patterns; NULL-ended */
+	const char *const	*publish;	/* patterns; NULL-ended, or NULL */
+	const char *const	*subscribe;
 	const char		*sub;			/* or NULL */
 	int64_t			 lifetime_ms;
 };
@@ -103,8 +119,9 @@ char	*auth_mint_token(const struct auth *a, const struct auth_mint *m,
 	    int64_t now_ms, char *err, size_t err_size);
 /* Returns new a secret `ffk_...` of 256 random bits. */
 char	*auth_make_secret(void);
-/* Write to stdout, claim by claim, what the server makes of a token; returns true
- * when it would be accepted for something. */
+/* Write to stdout, claim by claim, what the server makes of a token or API key;
+ * returns true when it is good and opens more than the public topics.  Claims are
+ * shown, signatures and secrets are not. */
 bool	auth_explain(struct auth *a, const char *token, int64_t now_ms);
 
 #endif

@@ -7,7 +7,10 @@
  * every slice it returns is one complete, valid value in well-formed UTF-8,
  * nested at most JSON_MAX_DEPTH deep.
  *
- * Pure functions over (pointer, end).  Nothing is allocated but by json_string.
+ * Pure functions over (pointer, end).  Nothing is allocated but by growing a buf.
+ *
+ * Mind jansson's names, which begin alike: with a json_string here the linker
+ * would hand ours to libjwt.
  */
 #ifndef JSON_H
 #define JSON_H
@@ -39,8 +42,9 @@ struct json_cursor {
 void	json_open(struct json_cursor *c, const char *p, size_t len);
 /* Skip white space; 1 if anything follows, else 0. */
 int	json_more(struct json_cursor *c);
-/* Read one value and step behind it.  0, or -1 with c->error and c->p at the
- * offending byte. */
+/* Read one value and step behind it; white space before it is skipped, what
+ * follows is not looked at (but 01 is an error, not two values).  0, or -1 with
+ * c->error and c->p at the offending byte, which may be the end. */
 int	json_value(struct json_cursor *c, struct json_slice *value);
 
 enum json_type	json_typeof(struct json_slice value);	/* by its first byte */
@@ -55,9 +59,9 @@ int	json_next_member(struct json_cursor *c, struct json_slice *key,
 int	json_next_element(struct json_cursor *c, struct json_slice *value);
 
 /* Append the text of a string slice (quotes and escapes resolved, \u pairs joined)
- * to `b`.  0; or -1 for a lone surrogate, which has no UTF-8 form.  An escaped NUL
- * becomes a NUL byte: the caller decides. */
-int	json_string(struct json_slice value, struct buf *b);
+ * to `b`.  0; or -1 for a lone surrogate, which has no UTF-8 form, and then `b` is
+ * as it was.  An escaped NUL becomes a NUL byte: the caller decides. */
+int	json_unescape(struct json_slice value, struct buf *b);
 
 /* Append `value` without the white space between its tokens. */
 void	json_compact(struct json_slice value, struct buf *b);

@@ -37,7 +37,8 @@ enum problem {
 unsigned int	 problem_status(enum problem p);
 const char	*problem_code(enum problem p);
 const char	*problem_title(enum problem p);
-/* Append the application/problem+json body; `topic` may be NULL. */
+/* Append the application/problem+json body and a newline; `detail`, `ref` and
+ * `topic` may each be NULL, and hold any bytes. */
 void		 problem_render(struct buf *b, enum problem p,
 		    const char *detail, const char *ref, const char *topic);
 

@@ -32,6 +32,8 @@ void	buf_fini(struct buf *b);
 
 /* Well-formed UTF-8 as RFC 3629 has it: no overlong form, no surrogate. */
 bool	text_is_utf8(const char *p, size_t len);
+/* How many bytes at the front are well-formed: `len`, or where the fault is. */
+size_t	text_utf8_prefix(const char *p, size_t len);
 /* Is there a byte below 0x20, a DEL or an encoded C1 control (U+0080-9F)? */
 bool	text_has_control(const char *p, size_t len);
 /* Does every byte belong to [0-9A-Za-z._:-]? */
@@ -40,7 +42,8 @@ bool	text_is_token(const char *p, size_t len);
 /* Equal, in a time that depends on the lengths alone. */
 bool	text_equal_secret(const char *a, size_t alen, const char *b, size_t blen);
 
-/* RFC 3339, UTC, milliseconds, e.g. 2026-06-11T19:00:00.000Z; needs 25 bytes. */
+/* RFC 3339, UTC, milliseconds, e.g. 2026-06-11T19:00:00.000Z; needs 25 bytes.
+ * Times before 1970 or after 9999 come out as the nearest it can say. */
 #define TEXT_TIME_SIZE	32
 void	text_format_time(char out[TEXT_TIME_SIZE], int64_t wall_ms);
 

@@ -5,6 +5,8 @@
  * segments, and empty segments are legal.  A segment `*` or a final segment `**`
  * makes it a pattern: `*` stands for exactly one segment, `**` for zero or more.
  * A `**` anywhere but at the end is illegal in both.  Compared byte for byte.
+ * A segment that merely holds an asterisk (a*b, ***) is a plain one.  An empty
+ * topic is never legal and never matched, not by `**` either.
  *
  * Pure functions; struct topics is immutable once made, and shared.
  */
@@ -33,7 +35,8 @@ bool	topic_match(const char *pattern, size_t plen, const char *topic,
 	    size_t tlen);
 
 /* Does `grant` cover all that `asked` (a topic or a pattern) could ever match?
- * True only if every topic that `asked` matches is matched by `grant`. */
+ * True if (but for the limit on length) and only if every topic that `asked`
+ * matches is matched by `grant`. */
 bool	topic_covers(const char *grant, size_t glen, const char *asked,
 	    size_t alen);
 
@@ -52,7 +55,8 @@ struct topics {
 	struct topic_name	v[];
 };
 
-/* A shared copy of `n` legal names (borrows `names`); duplicates are dropped.
+/* A shared copy of `n` legal names (borrows `names`, does not read
+ * is_pattern); duplicates are dropped.
  * NULL when memory ran out. */
 struct topics	*topics_new(const struct topic_name *names, size_t n);
 struct topics	*topics_ref(struct topics *t);

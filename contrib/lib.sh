@@ -1,0 +1,127 @@
+# lib.sh - what contrib/start and contrib/test have in common; sourced by both.
+#
+# install_groups GROUP...   Debian packages of contrib/packages that are missing
+# mirror_source             a copy of the sources in build/sources
+# build_in NAME [OPTION...] configure (with these options) and make in build/NAME
+#
+# Everything is built from the copy: the source tree stays clean, and one that was
+# configured in place is no hindrance.  `top` is the project's directory.
+
+say() {
+	printf '%s\n' "$*"
+}
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# A package counts as there when dpkg says so, or when the one program that it is
+# wanted for is there from elsewhere (Node.js from its makers, say).
+have_package() {
+	case $1 in
+	nodejs) command -v node >/dev/null && return ;;
+	npm | curl | gcc | make | strace | sqlite3 | chromium)
+		command -v "$1" >/dev/null && return ;;
+	esac
+	dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'
+}
+
+install_groups() {
+	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+		say "Not a Debian system: contrib/packages names what has to be there."
+		return
+	fi
+	missing=
+	for group in "$@"; do
+		for package in $(awk -v g="$group" '$1 == g { print $2 }' \
+		    "$top/contrib/packages"); do
+			have_package "$package" || missing="$missing $package"
+		done
+	done
+	[ -n "$missing" ] || return 0
+	say "Installing Debian packages:$missing"
+	as_root=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || die "these packages are missing and there" \
+		    "is no sudo; as root: apt-get install$missing"
+		as_root=sudo
+	fi
+	mkdir -p "$top/build"
+	log=$top/build/packages.log
+	# shellcheck disable=SC2086 -- words are meant
+	{ $as_root apt-get update &&
+	    $as_root env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 || {
+		tail -n 20 "$log" >&2
+		die "apt-get failed (all of it: $log)"
+	}
+}
+
+# The project's own files, one a line: git's list, or in a tarball all that no build
+# has made.
+source_files() {
+	if git -C "$top" rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+		(cd "$top" && git ls-files --cached --others --exclude-standard)
+	else
+		(cd "$top" && find . \( -name .git -o -path ./build -o -path ./data \
+		    -o -name node_modules -o -name .deps -o -name autom4te.cache \) \
+		    -prune -o -type f ! -name '*.o' ! -name '*.a' ! -name '*.log' \
+		    ! -name '*.trs' ! -name config.h ! -name config.status \
+		    ! -name stamp-h1 ! -name Makefile ! -name '*_text.[ch]' \
+		    ! -name '*.db*' ! -path ./fanfare \
+		    ! \( -path './tests/check_*' ! -name '*.[ch]' \) -print |
+		    sed 's|^\./||')
+	fi | while IFS= read -r file; do
+		[ ! -f "$top/$file" ] || printf '%s\n' "$file"
+	done | sort
+}
+
+# Times are kept, so make sees only what has changed.
+mirror_source() {
+	mkdir -p "$top/build/sources"
+	source_files >"$top/build/files.new"
+	if [ -f "$top/build/files" ]; then
+		comm -23 "$top/build/files" "$top/build/files.new" |
+		    while IFS= read -r gone; do
+			rm -f "$top/build/sources/$gone"
+		done
+	fi
+	(cd "$top" && tar -cf - -T build/files.new) | tar -xf - -C "$top/build/sources"
+	mv "$top/build/files.new" "$top/build/files"
+	if [ ! -x "$top/build/sources/configure" ]; then
+		logged "$top/build/autoreconf.log" sh -c \
+		    "cd '$top/build/sources' && autoreconf -i"
+	fi
+}
+
+# Run a command with its output in a file, shown when it fails.
+logged() {
+	log=$1
+	shift
+	"$@" >"$log" 2>&1 </dev/null || {
+		status=$?
+		tail -n 40 "$log" >&2
+		say "That failed: $* (all of it: $log)" >&2
+		return $status
+	}
+}
+
+jobs() {
+	getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1
+}
+
+build_in() {
+	dir=$top/build/$1
+	shift
+	mkdir -p "$dir"
+	# Other options than last time: from the beginning.
+	if [ ! -f "$dir/Makefile" ] || [ "$(cat "$dir/options" 2>/dev/null)" != "$*" ]; then
+		rm -f "$dir/options"
+		logged "$dir/configure.log" sh -c 'cd "$1" && shift && exec "$@"' sh \
+		    "$dir" "$top/build/sources/configure" "$@" || return
+		[ ! -f "$dir/fanfare" ] || logged "$dir/clean.log" make -C "$dir" clean || return
+		echo "$*" >"$dir/options"
+	fi
+	logged "$dir/make.log" make -C "$dir" -j"$(jobs)" all
+}

@@ -1,0 +1,657 @@
+/*
+ * auth.c - what an identity may do, and the cache of tokens that were good.
+ *
+ * A struct auth is built from the configuration and then immutable but for its
+ * cache; grants are shared and immutable, so an identity outlives a reload.  Rules
+ * with {claim} are expanded for every question: an expansion is a copy of some tens
+ * of bytes, and so an old identity meets the new rules.
+ */
+#include "config.h"
+
+#include "auth_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "map.h"
+#include "text.h"
+#include "topic.h"
+
+#define MINUTE_MS	(60 * INT64_C(1000))
+#define HOUR_MS		(60 * MINUTE_MS)
+#define DAY_MS		(24 * HOUR_MS)
+
+int
+auth_say(char *err, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(err, size, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int
+auth_refuse(struct auth_refusal *r, enum problem problem, const char *fmt, ...)
+{
+	va_list ap;
+
+	r->problem = problem;
+	va_start(ap, fmt);
+	(void)vsnprintf(r->why, r->why_size, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+void
+auth_format_span(char out[AUTH_SPAN_SIZE], int64_t ms)
+{
+	static const struct {
+		int64_t		 ms;
+		const char	*name;
+	} units[] = {
+		{ DAY_MS, "day" }, { HOUR_MS, "hour" }, { MINUTE_MS, "minute" },
+		{ 1000, "second" }, { 1, "millisecond" },
+	};
+	size_t i;
+
+	/* The largest unit that it has two of; below that "90 minutes" says more
+	 * than "1 hour". */
+	for (i = 0; i < 4 && ms < 2 * units[i].ms; i++)
+		;
+	(void)snprintf(out, AUTH_SPAN_SIZE, "%lld %s%s",
+	    (long long)(ms / units[i].ms), units[i].name,
+	    ms / units[i].ms == 1 ? "" : "s");
+}
+
+/* Lists, grants */
+
+int
+auth_patterns_add(struct auth_patterns *l, const char *p, size_t len)
+{
+	struct auth_pattern *v;
+
+	/* Full at every power of two: then double. */
+	if ((l->n & (l->n - 1)) == 0) {
+		v = reallocarray(l->v, l->n == 0 ? 1 : l->n * 2, sizeof *v);
+		if (v == NULL)
+			return -1;
+		l->v = v;
+	}
+	if ((l->v[l->n].p = strndup(p, len)) == NULL)
+		return -1;
+	l->v[l->n++].len = len;
+	return 0;
+}
+
+void
+auth_patterns_fini(struct auth_patterns *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->v[i].p);
+	free(l->v);
+}
+
+struct auth_grants *
+auth_grants_new(void)
+{
+	struct auth_grants *g;
+
+	if ((g = calloc(1, sizeof *g)) != NULL)
+		g->refs = 1;
+	return g;
+}
+
+struct auth_grants *
+auth_grants_ref(struct auth_grants *g)
+{
+	(void)__atomic_add_fetch(&g->refs, 1, __ATOMIC_RELAXED);
+	return g;
+}
+
+void
+auth_grants_unref(struct auth_grants *g)
+{
+	size_t i;
+
+	if (g == NULL || __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	free(g->sub);
+	free(g->iss);
+	auth_patterns_fini(&g->publish);
+	auth_patterns_fini(&g->subscribe);
+	for (i = 0; i < g->n_claims; i++) {
+		free(g->claims[i].name);
+		free(g->claims[i].value);
+	}
+	free(g->claims);
+	free(g);
+}
+
+/* Rules */
+
+static const char *
+claim_value(const struct auth_grants *g, const char *name, size_t len)
+{
+	size_t i;
+
+	if (g == NULL)
+		return "x";
+	for (i = 0; i < g->n_claims; i++)
+		if (strlen(g->claims[i].name) == len &&
+		    memcmp(g->claims[i].name, name, len) == 0)
+			return g->claims[i].value;
+	return NULL;
+}
+
+bool
+auth_rule_expand(const struct auth_pattern *rule, const struct auth_grants *g,
+    char out[TOPIC_MAX_BYTES], size_t *len)
+{
+	const char *p = rule->p, *end = rule->p + rule->len, *piece;
+	size_t n, at = 0;
+
+	/* rule_check() saw to it that braces come in pairs. */
+	while (p < end) {
+		if (*p == '{') {
+			n = strcspn(p + 1, "}");
+			if ((piece = claim_value(g, p + 1, n)) == NULL)
+				return false;
+			p += n + 2;
+			n = strlen(piece);
+		} else {
+			piece = p;
+			n = strcspn(p, "{");
+			p += n;
+		}
+		if (n > TOPIC_MAX_BYTES - at)
+			return false;
+		memcpy(out + at, piece, n);
+		at += n;
+	}
+	*len = at;
+	return true;
+}
+
+static bool
+list_has(const struct auth_patterns *l, const char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (l->v[i].len == len && memcmp(l->v[i].p, p, len) == 0)
+			return true;
+	return false;
+}
+
+/* Is this rule of topics.authenticated sound?  Remembers the claims it names. */
+static int
+rule_check(struct auth *a, const struct auth_pattern *rule, char *err,
+    size_t size)
+{
+	static const char from[] = "topics.authenticated";
+	char sample[TOPIC_MAX_BYTES];
+	const char *p, *why;
+	size_t len;
+
+	for (p = rule->p; (p += strcspn(p, "{}"))[0] != '\0'; p += len + 2) {
+		len = strcspn(p + 1, "{}");
+		if (p[0] != '{' || len == 0 || p[len + 1] != '}' ||
+		    (p > rule->p && p[-1] != '/') ||
+		    (p[len + 2] != '/' && p[len + 2] != '\0'))
+			return auth_say(err, size, "%s: \"%s\": {claim} must be a "
+			    "whole segment, as in user/{sub}/**", from, rule->p);
+		if (!list_has(&a->claim_names, p + 1, len) &&
+		    auth_patterns_add(&a->claim_names, p + 1, len) == -1)
+			return auth_say(err, size, "%s: out of memory", from);
+	}
+	why = "is too long";
+	if (!auth_rule_expand(rule, NULL, sample, &len) ||
+	    topic_classify(sample, len, &why) == TOPIC_INVALID)
+		return auth_say(err, size, "%s: the topic \"%s\" %s", from,
+		    rule->p, why);
+	return 0;
+}
+
+static int
+public_check(const struct auth_pattern *rule, char *err, size_t size)
+{
+	const char *p, *end, *why;
+
+	if (topic_classify(rule->p, rule->len, &why) == TOPIC_INVALID)
+		return auth_say(err, size, "topics.public: the topic \"%s\" %s",
+		    rule->p, why);
+	/* It would be legal, and stand for the braces themselves. */
+	for (p = rule->p; p != NULL; p = end == NULL ? NULL : end + 1) {
+		end = strchr(p, '/');
+		if (p[0] == '{' && (end != NULL ? end[-1] :
+		    p[strlen(p) - 1]) == '}')
+			return auth_say(err, size, "topics.public: \"%s\" names a "
+			    "claim, but readers without a token have none: it "
+			    "belongs into topics.authenticated", rule->p);
+	}
+	return 0;
+}
+
+static int
+load_rules(struct auth *a, const struct auth_conf *c, char *err, size_t size)
+{
+	const char *const *s;
+
+	for (s = c->public_topics; s != NULL && *s != NULL; s++)
+		if (auth_patterns_add(&a->public, *s, strlen(*s)) == -1)
+			return auth_say(err, size, "topics.public: out of memory");
+		else if (public_check(&a->public.v[a->public.n - 1], err, size) ==
+		    -1)
+			return -1;
+	for (s = c->authenticated_topics; s != NULL && *s != NULL; s++)
+		if (auth_patterns_add(&a->rules, *s, strlen(*s)) == -1)
+			return auth_say(err, size,
+			    "topics.authenticated: out of memory");
+		else if (rule_check(a, &a->rules.v[a->rules.n - 1], err, size) ==
+		    -1)
+			return -1;
+	return 0;
+}
+
+/* Building */
+
+static int
+copy_option(char **out, const char *value, char *err, size_t size)
+{
+	if (value == NULL || value[0] == '\0')
+		return 0;
+	if ((*out = strdup(value)) == NULL)
+		return auth_say(err, size, "auth: out of memory");
+	return 0;
+}
+
+static int64_t
+clamp_span(int64_t ms)
+{
+	if (ms < 0)
+		return 0;
+	return ms > AUTH_TIME_MAX_MS ? AUTH_TIME_MAX_MS : ms;
+}
+
+static int
+load_issuer(struct auth_issuer *is, const struct auth_conf *c, char *err,
+    size_t size)
+{
+	static const char *const taken[] = {
+		"iss", "aud", "sub", "exp", "nbf", "iat", "jti",
+	};
+	const char *claim = c->grants_claim;
+	size_t i;
+
+	if (auth_load_key(&is->key, c, err, size) == -1)
+		return -1;
+	if (claim == NULL || claim[0] == '\0')
+		claim = "fanfare";
+	for (i = 0; i < sizeof taken / sizeof taken[0]; i++)
+		if (strcmp(claim, taken[i]) == 0)
+			return auth_say(err, size, "auth.grants_claim: claim %s "
+			    "has another meaning: choose another name", claim);
+	if (!text_is_utf8(claim, strlen(claim)) ||
+	    text_has_control(claim, strlen(claim)))
+		return auth_say(err, size, "auth.grants_claim: not UTF-8 text");
+	if (copy_option(&is->grants_claim, claim, err, size) == -1 ||
+	    copy_option(&is->issuer, c->issuer, err, size) == -1 ||
+	    copy_option(&is->audience, c->audience, err, size) == -1)
+		return -1;
+	is->leeway_ms = clamp_span(c->leeway_ms);
+	is->grace_ms = clamp_span(c->grace_ms);
+	if (is->key.p != NULL) {
+		/* A token for the old issuer or audience is no longer good, so
+		 * it counts as another key. */
+		struct auth_bytes id[] = {
+			{ "token key", 9 }, { is->key.p, is->key.len },
+			{ is->issuer != NULL ? is->issuer : "",
+			    is->issuer != NULL ? strlen(is->issuer) : 0 },
+			{ is->audience != NULL ? is->audience : "",
+			    is->audience != NULL ? strlen(is->audience) : 0 },
+		};
+
+		if (auth_hash_parts(&is->key_id, id, 4) == -1)
+			return auth_say(err, size, "auth: out of memory");
+	}
+	return 0;
+}
+
+static void
+issuer_fini(struct auth_issuer *is)
+{
+	auth_key_fini(&is->key);
+	free(is->issuer);
+	free(is->audience);
+	free(is->grants_claim);
+}
+
+struct auth *
+auth_new(const struct auth_conf *c, char *err, size_t err_size)
+{
+	struct auth *a;
+
+	if ((a = calloc(1, sizeof *a)) == NULL) {
+		(void)auth_say(err, err_size, "auth: out of memory");
+		return NULL;
+	}
+	TAILQ_INIT(&a->cache.list);
+	if ((a->cache.map = map_new()) == NULL ||
+	    (a->issuers = calloc(1, sizeof *a->issuers)) == NULL) {
+		(void)auth_say(err, err_size, "auth: out of memory");
+		goto fail;
+	}
+	a->n_issuers = 1;
+	if (auth_load_api_keys(a, c, err, err_size) == -1 ||
+	    load_issuer(&a->issuers[0], c, err, err_size) == -1 ||
+	    load_rules(a, c, err, err_size) == -1)
+		goto fail;
+	if (a->issuers[0].key.p == NULL) {
+		issuer_fini(&a->issuers[0]);
+		a->n_issuers = 0;
+	}
+	if (a->n_api_keys == 0 && a->n_issuers == 0 && !c->allow_none) {
+		(void)auth_say(err, err_size, "no key at all, so nobody could "
+		    "publish: set auth.api_keys to NAME:SECRET with a secret that "
+		    "`fanfare key` prints, or auth.key for tokens");
+		goto fail;
+	}
+	return a;
+
+fail:
+	auth_free(a);
+	return NULL;
+}
+
+static void
+cache_drop(struct auth_cache *c, struct auth_cached *e)
+{
+	(void)map_del(c->map, e->hash, sizeof e->hash);
+	TAILQ_REMOVE(&c->list, e, link);
+	auth_grants_unref(e->grants);
+	free(e);
+}
+
+void
+auth_free(struct auth *a)
+{
+	struct auth_cached *e;
+	size_t i;
+
+	if (a == NULL)
+		return;
+	while ((e = TAILQ_FIRST(&a->cache.list)) != NULL)
+		cache_drop(&a->cache, e);
+	if (a->cache.map != NULL)
+		map_free(a->cache.map);
+	auth_api_keys_fini(a);
+	for (i = 0; i < a->n_issuers; i++)
+		issuer_fini(&a->issuers[i]);
+	free(a->issuers);
+	auth_patterns_fini(&a->public);
+	auth_patterns_fini(&a->rules);
+	auth_patterns_fini(&a->claim_names);
+	free(a);
+}
+
+size_t
+auth_cache_count(const struct auth *a)
+{
+	return map_count(a->cache.map);
+}
+
+size_t
+auth_key_ids(const struct auth *a, uint64_t *out, size_t max)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < a->n_api_keys; i++, n++)
+		if (n < max)
+			out[n] = a->api_keys[i].grants->key_id;
+	for (i = 0; i < a->n_issuers; i++, n++)
+		if (n < max)
+			out[n] = a->issuers[i].key_id;
+	return n;
+}
+
+/* Verifying */
+
+const struct auth_api_key *
+auth_find_api_key(const struct auth *a, const char *secret, size_t len)
+{
+	const struct auth_api_key *found = NULL;
+	size_t i;
+
+	/* All of them, always: how long it takes tells nothing. */
+	for (i = 0; i < a->n_api_keys; i++)
+		if (text_equal_secret(a->api_keys[i].secret,
+		    a->api_keys[i].secret_len, secret, len))
+			found = &a->api_keys[i];
+	return found;
+}
+
+int
+auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
+    enum auth_use use, int64_t now_ms, struct auth_refusal *r)
+{
+	char span[AUTH_SPAN_SIZE];
+	int64_t end_ms = g->exp_ms + is->leeway_ms;
+
+	if (g->nbf_ms != 0 && now_ms < g->nbf_ms - is->leeway_ms) {
+		auth_format_span(span, g->nbf_ms - now_ms);
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is not "
+		    "valid yet: claim nbf is %s ahead (are both clocks right?)",
+		    span);
+	}
+	if (use == AUTH_SUBSCRIBE)
+		end_ms += is->grace_ms;
+	if (now_ms >= end_ms) {
+		auth_format_span(span, now_ms - g->exp_ms);
+		return auth_refuse(r, PROBLEM_TOKEN_EXPIRED,
+		    "the token expired %s ago (claim exp)%s", span,
+		    use == AUTH_PUBLISH && is->grace_ms > 0 ?
+		    "; auth.grace is not for publishing" : "");
+	}
+	return 0;
+}
+
+static void
+cache_put(struct auth_cache *c, const unsigned char hash[AUTH_HASH_SIZE],
+    const struct auth_issuer *is, struct auth_grants *g)
+{
+	struct auth_cached *e;
+
+	if (map_count(c->map) >= AUTH_CACHE_MAX)
+		cache_drop(c, TAILQ_LAST(&c->list, auth_cached_list));
+	if ((e = calloc(1, sizeof *e)) == NULL)
+		return;		/* then it is checked again next time */
+	memcpy(e->hash, hash, sizeof e->hash);
+	if (map_put(c->map, e->hash, sizeof e->hash, e) == -1) {
+		free(e);
+		return;
+	}
+	e->issuer = is;
+	e->grants = auth_grants_ref(g);
+	TAILQ_INSERT_HEAD(&c->list, e, link);
+}
+
+/* The grants of a token that is good now, one reference for the caller. */
+static struct auth_grants *
+verify_token(struct auth *a, const char *p, size_t len, enum auth_use use,
+    int64_t now_ms, const struct auth_issuer **issuer, struct auth_refusal *r)
+{
+	unsigned char hash[AUTH_HASH_SIZE];
+	struct auth_cache *c = &a->cache;
+	struct auth_cached *e;
+	struct auth_grants *g;
+	bool over;
+
+	if (a->n_issuers == 0) {
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "this is no API key, "
+		    "and no key for tokens is configured (auth.key)");
+		return NULL;
+	}
+	if (len > AUTH_TOKEN_MAX || auth_hash(hash, p, len) == -1) {
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is longer "
+		    "than %d bytes", AUTH_TOKEN_MAX);
+		return NULL;
+	}
+	if ((e = map_get(c->map, hash, sizeof hash)) != NULL) {
+		c->hits++;
+		*issuer = e->issuer;
+		if (auth_judge_time(e->issuer, e->grants, use, now_ms, r) == 0) {
+			TAILQ_REMOVE(&c->list, e, link);
+			TAILQ_INSERT_HEAD(&c->list, e, link);
+			return auth_grants_ref(e->grants);
+		}
+		over = now_ms >= e->grants->exp_ms + e->issuer->grace_ms +
+		    e->issuer->leeway_ms;
+		if (over)
+			cache_drop(c, e);
+		return NULL;
+	}
+	c->misses++;
+	*issuer = &a->issuers[0];
+	g = auth_token_read(*issuer, &a->claim_names, p, len, r);
+	if (g == NULL)
+		return NULL;
+	if (auth_judge_time(*issuer, g, use, now_ms, r) == -1) {
+		auth_grants_unref(g);
+		return NULL;
+	}
+	cache_put(c, hash, *issuer, g);
+	return g;
+}
+
+int
+auth_verify(struct auth *a, struct auth_credential cred, enum auth_use use,
+    int64_t now_ms, struct auth_identity *id, enum problem *problem, char *why,
+    size_t why_size)
+{
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, why_size };
+	const struct auth_api_key *k;
+	const struct auth_issuer *is;
+	struct auth_grants *g;
+
+	memset(id, 0, sizeof *id);
+	if (cred.text == NULL || cred.len == 0) {
+		(void)auth_refuse(&r, PROBLEM_TOKEN_MISSING, "there is no "
+		    "credential");
+		goto refused;
+	}
+	if (cred.len >= 4 && memcmp(cred.text, AUTH_SECRET_PREFIX, 4) == 0) {
+		k = auth_find_api_key(a, cred.text, cred.len);
+		if (k == NULL) {
+			(void)auth_refuse(&r, PROBLEM_TOKEN_INVALID, "the API key "
+			    "is none of those in auth.api_keys");
+			goto refused;
+		}
+		g = auth_grants_ref(k->grants);
+	} else {
+		g = verify_token(a, cred.text, cred.len, use, now_ms, &is, &r);
+		if (g == NULL)
+			goto refused;
+		if (g->sub != NULL && (id->sub = strdup(g->sub)) == NULL) {
+			auth_grants_unref(g);
+			(void)auth_refuse(&r, PROBLEM_INTERNAL, "out of memory");
+			goto refused;
+		}
+		id->exp_ms = g->exp_ms;
+		id->expires_ms = g->exp_ms + is->grace_ms;
+	}
+	id->key_id = g->key_id;
+	id->is_api_key = g->is_api_key;
+	id->use = use;
+	id->principal = g->principal;
+	id->grants = g;
+	return 0;
+
+refused:
+	*problem = r.problem;
+	return -1;
+}
+
+void
+auth_identity_fini(struct auth_identity *id)
+{
+	auth_grants_unref(id->grants);
+	free(id->sub);
+	memset(id, 0, sizeof *id);
+}
+
+/* Questions */
+
+bool
+auth_may_publish(const struct auth *a, const struct auth_identity *id,
+    const char *topic, size_t len)
+{
+	const struct auth_patterns *l;
+	size_t i;
+
+	(void)a;
+	/* A token read within its grace must never publish, whoever asks. */
+	if (id == NULL || id->grants == NULL || id->use != AUTH_PUBLISH ||
+	    topic_classify(topic, len, NULL) != TOPIC_PLAIN)
+		return false;
+	l = &id->grants->publish;
+	for (i = 0; i < l->n; i++)
+		if (topic_match(l->v[i].p, l->v[i].len, topic, len))
+			return true;
+	return false;
+}
+
+static bool
+list_covers(const struct auth_patterns *l, const char *asked, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (topic_covers(l->v[i].p, l->v[i].len, asked, len))
+			return true;
+	return false;
+}
+
+bool
+auth_is_public(const struct auth *a, const char *topic, size_t len)
+{
+	return topic_classify(topic, len, NULL) != TOPIC_INVALID &&
+	    list_covers(&a->public, topic, len);
+}
+
+/* topics.authenticated: for those with a token that says who they are. */
+static bool
+rules_cover(const struct auth *a, const struct auth_grants *g, const char *asked,
+    size_t len)
+{
+	char pattern[TOPIC_MAX_BYTES];
+	size_t i, n;
+
+	if (g->is_api_key || g->sub == NULL)
+		return false;
+	for (i = 0; i < a->rules.n; i++)
+		if (auth_rule_expand(&a->rules.v[i], g, pattern, &n) &&
+		    topic_covers(pattern, n, asked, len))
+			return true;
+	return false;
+}
+
+bool
+auth_may_subscribe(const struct auth *a, const struct auth_identity *id,
+    const char *topic, size_t len)
+{
+	if (topic_classify(topic, len, NULL) == TOPIC_INVALID)
+		return false;
+	if (list_covers(&a->public, topic, len))
+		return true;
+	if (id == NULL || id->grants == NULL)
+		return false;
+	return list_covers(&id->grants->subscribe, topic, len) ||
+	    rules_cover(a, id->grants, topic, len);
+}

@@ -1,0 +1,410 @@
+/*
+ * auth_explain.c - the checks of auth_token.c, told to a person.
+ *
+ * Written for whoever meets the first 401: every claim with its value, what it was
+ * held against, and what to mend.  The verdict comes from auth_verify() itself, so
+ * that this page cannot disagree with the server.  The rest goes on after the first
+ * failure, for a token often has more than one.
+ *
+ * Claims are printed, since who asks holds the token; the signature and the token
+ * itself are not, and no byte that a terminal would obey.
+ */
+#include "config.h"
+
+#include "auth_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+#include "topic.h"
+
+#define VALUE_MAX	160	/* bytes of a claim that are shown */
+#define LABEL_WIDTH	14
+
+enum mark { MARK_OK, MARK_NO, MARK_NONE };
+
+static const char *const marks[] = {
+	[MARK_OK] = "ok", [MARK_NO] = "NO", [MARK_NONE] = "-",
+};
+
+/* Without control characters, C1 ones included (C2 80 to C2 9F). */
+static void
+put_safe(const char *p, size_t len)
+{
+	const unsigned char *u = (const unsigned char *)p;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (u[i] < 0x20 || u[i] == 0x7f)
+			(void)putchar('?');
+		else if (u[i] == 0xc2 && i + 1 < len && u[i + 1] >= 0x80 &&
+		    u[i + 1] <= 0x9f) {
+			(void)putchar('?');
+			i++;
+		} else
+			(void)putchar(u[i]);
+	}
+}
+
+static void
+put_label(const char *label, enum mark mark)
+{
+	size_t n = strlen(label);
+
+	put_safe(label, n);
+	(void)printf("%*s %-4s", n < LABEL_WIDTH ? (int)(LABEL_WIDTH - n) : 0, "",
+	    marks[mark]);
+}
+
+static void
+put_value(const json_t *v)
+{
+	char *text;
+	size_t len;
+
+	if ((text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY)) == NULL) {
+		(void)fputs("(not printable)", stdout);
+		return;
+	}
+	len = strlen(text);
+	if (len > VALUE_MAX) {
+		/* Not in the middle of a character. */
+		for (len = VALUE_MAX; ((unsigned char)text[len] & 0xc0) == 0x80;)
+			len--;
+		put_safe(text, len);
+		(void)fputs("...", stdout);
+	} else
+		put_safe(text, len);
+	free(text);
+}
+
+static void
+put_list(const char *title, const struct auth_patterns *l, const char *none)
+{
+	size_t i;
+
+	(void)printf("  %s\n", title);
+	for (i = 0; i < l->n; i++) {
+		(void)fputs("    ", stdout);
+		put_safe(l->v[i].p, l->v[i].len);
+		(void)putchar('\n');
+	}
+	if (l->n == 0)
+		(void)printf("    %s\n", none);
+}
+
+/* What a time claim says in words: ", 2026-06-11T19:00:00.000Z, 3 minutes ago". */
+static void
+put_time(int64_t ms, int64_t now_ms)
+{
+	char stamp[TEXT_TIME_SIZE], span[AUTH_SPAN_SIZE];
+
+	if (ms >= AUTH_TIME_MAX_MS) {
+		(void)fputs(", beyond the year 9999: these are seconds, was it "
+		    "written in milliseconds?", stdout);
+		return;
+	}
+	text_format_time(stamp, ms);
+	auth_format_span(span, ms > now_ms ? ms - now_ms : now_ms - ms);
+	if (ms > now_ms)
+		(void)printf(", %s, in %s", stamp, span);
+	else
+		(void)printf(", %s, %s ago", stamp, span);
+}
+
+/* What else there is to say about a claim, behind its value. */
+static void
+put_note(const struct auth_issuer *is, const char *name, const json_t *v,
+    const struct auth_grants *g, int64_t now_ms)
+{
+	char span[AUTH_SPAN_SIZE];
+
+	if (strcmp(name, "exp") == 0 && g->exp_ms != 0) {
+		put_time(g->exp_ms, now_ms);
+		if (is->grace_ms > 0) {
+			auth_format_span(span, is->grace_ms);
+			(void)printf("; for subscribing %s longer (auth.grace)",
+			    span);
+		}
+	} else if (strcmp(name, "nbf") == 0 && g->nbf_ms != 0)
+		put_time(g->nbf_ms, now_ms);
+	else if (strcmp(name, "iss") == 0 && is->issuer != NULL)
+		(void)printf("; auth.issuer is \"%s\"", is->issuer);
+	else if (strcmp(name, "aud") == 0 && is->audience != NULL)
+		(void)printf("; auth.audience is \"%s\"", is->audience);
+	else if (strcmp(name, "iss") == 0 && v != NULL)
+		(void)fputs("; not compared: auth.issuer is not set", stdout);
+	else if (strcmp(name, "aud") == 0 && v != NULL)
+		(void)fputs("; not compared: auth.audience is not set", stdout);
+	else if (strcmp(name, "sub") == 0 && g->sub == NULL)
+		(void)fputs("; topics.authenticated needs it", stdout);
+}
+
+static void
+explain_check(const struct auth_issuer *is, const struct auth_check *c,
+    const json_t *claims, struct auth_grants *g, int64_t now_ms)
+{
+	char why[256];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	const char *name = auth_check_name(is, c);
+	const json_t *v = json_object_get(claims, name);
+	enum mark mark;
+
+	why[0] = '\0';
+	mark = c->check(is, v, g, &r) == -1 ? MARK_NO :
+	    v == NULL ? MARK_NONE : MARK_OK;
+	/* Times are judged apart, since they depend on the use. */
+	if (mark == MARK_OK && strcmp(name, "exp") == 0 &&
+	    now_ms >= g->exp_ms + is->leeway_ms)
+		mark = MARK_NO;
+	if (mark == MARK_OK && strcmp(name, "nbf") == 0 &&
+	    now_ms < g->nbf_ms - is->leeway_ms)
+		mark = MARK_NO;
+	put_label(name, mark);
+	if (why[0] != '\0')
+		(void)fputs(why, stdout);
+	if (v != NULL) {
+		if (why[0] != '\0')
+			(void)fputs(": ", stdout);
+		put_value(v);
+	} else if (why[0] == '\0')
+		(void)fputs("not there", stdout);
+	put_note(is, name, v, g, now_ms);
+	(void)putchar('\n');
+}
+
+/* Claims that decide nothing here, but may be misspelt ones that should. */
+static void
+explain_others(const struct auth *a, const struct auth_issuer *is,
+    json_t *claims)
+{
+	const char *name;
+	json_t *v;
+	size_t i;
+	bool known;
+
+	json_object_foreach(claims, name, v) {
+		known = false;
+		for (i = 0; i < auth_n_checks; i++)
+			if (strcmp(name, auth_check_name(is, &auth_checks[i])) == 0)
+				known = true;
+		if (known)
+			continue;
+		put_label(name, MARK_NONE);
+		put_value(v);
+		for (i = 0; i < a->claim_names.n; i++)
+			if (strcmp(name, a->claim_names.v[i].p) == 0)
+				known = true;
+		(void)puts(known ? "; named by a rule" : "; not used");
+	}
+}
+
+/* The header and the signature; false when the signature is not good. */
+static bool
+explain_signature(const struct auth_issuer *is, const char *p, size_t len,
+    const struct auth_token *t, const json_t *header)
+{
+	char why[256], accepted[64];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	enum auth_alg alg;
+
+	auth_format_algs(accepted, sizeof accepted, is->key.algs);
+	put_label("key", MARK_OK);
+	(void)printf("%s: %s, fingerprint %s, accepts %s\n", is->key.from,
+	    is->key.what, is->key.print, accepted);
+	if (auth_token_header(&is->key, header, &alg, &r) == -1) {
+		put_label("header", MARK_NO);
+		(void)printf("%s\n", why);
+		put_label("signature", MARK_NO);
+		(void)puts("not checked, for the header is not accepted");
+		return false;
+	}
+	put_label("header", MARK_OK);
+	(void)printf("alg %s\n", auth_alg_name(alg));
+	if (auth_token_signature(&is->key, alg, p, len, t, &r) == -1) {
+		put_label("signature", MARK_NO);
+		(void)printf("%s\n", why);
+		return false;
+	}
+	put_label("signature", MARK_OK);
+	(void)printf("made with the key that %s names\n", is->key.from);
+	return true;
+}
+
+/* The rules that this token opens, and those that it does not, and why. */
+static size_t
+explain_rules(const struct auth *a, const struct auth_grants *g)
+{
+	char pattern[TOPIC_MAX_BYTES];
+	size_t i, n, open = 0;
+
+	if (a->rules.n == 0)
+		return 0;
+	(void)puts("  subscribe to, by topics.authenticated:");
+	for (i = 0; i < a->rules.n; i++) {
+		(void)fputs("    ", stdout);
+		if (g->sub == NULL) {
+			put_safe(a->rules.v[i].p, a->rules.v[i].len);
+			(void)puts("   no: the token has no sub");
+		} else if (!auth_rule_expand(&a->rules.v[i], g, pattern, &n)) {
+			put_safe(a->rules.v[i].p, a->rules.v[i].len);
+			(void)puts("   no: a claim it names is missing, or can't "
+			    "be one segment of a topic");
+		} else {
+			put_safe(pattern, n);
+			if (strchr(a->rules.v[i].p, '{') != NULL) {
+				(void)fputs("   from ", stdout);
+				put_safe(a->rules.v[i].p, a->rules.v[i].len);
+			}
+			(void)putchar('\n');
+			open++;
+		}
+	}
+	return open;
+}
+
+/* What it opens; how many things beside public topics. */
+static size_t
+explain_grants(const struct auth *a, const struct auth_grants *g,
+    const char *claim)
+{
+	size_t open;
+
+	put_list("publish to:", &g->publish, "(nothing)");
+	put_list("subscribe to:", &g->subscribe, "(nothing)");
+	open = g->publish.n + g->subscribe.n;
+	if (!g->is_api_key)
+		open += explain_rules(a, g);
+	put_list("subscribe to, by topics.public, even without it:", &a->public,
+	    "(nothing)");
+	if (open == 0)
+		(void)printf("It grants nothing of its own.  To open a topic, the "
+		    "token needs a claim like\n  \"%s\": {\"subscribe\": "
+		    "[\"scores/**\"]}\nor a sub and a rule in "
+		    "topics.authenticated, like user/{sub}/**\n", claim);
+	return open;
+}
+
+static bool
+explain_api_key(const struct auth *a, const char *p, size_t len)
+{
+	const struct auth_api_key *k = auth_find_api_key(a, p, len);
+
+	if (k == NULL) {
+		put_label("API key", MARK_NO);
+		(void)printf("none of the %zu in auth.api_keys\n",
+		    a->n_api_keys);
+		return false;
+	}
+	put_label("API key", MARK_OK);
+	(void)printf("%s, fingerprint %s; never expires\n", k->name, k->print);
+	(void)puts("\nIt may");
+	(void)explain_grants(a, k->grants, "");
+	return true;
+}
+
+/* The last word is the server's own. */
+static bool
+explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
+{
+	struct auth_credential cred = { p, len };
+	struct auth_identity id;
+	enum problem problem;
+	char why[256], stamp[TEXT_TIME_SIZE];
+
+	(void)putchar('\n');
+	if (auth_verify(a, cred, AUTH_SUBSCRIBE, now_ms, &id, &problem, why,
+	    sizeof why) == -1) {
+		(void)printf("Refused with %u %s: %s\n", problem_status(problem),
+		    problem_code(problem), why);
+		return false;
+	}
+	text_format_time(stamp, id.expires_ms);
+	auth_identity_fini(&id);
+	if (auth_verify(a, cred, AUTH_PUBLISH, now_ms, &id, &problem, why,
+	    sizeof why) == -1)
+		(void)printf("Accepted, but for subscribing alone, until %s; for "
+		    "publishing:\n%s\n", stamp, why);
+	else {
+		auth_identity_fini(&id);
+		(void)printf("Accepted; streams it opens end at %s\n", stamp);
+	}
+	return true;
+}
+
+static bool
+explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
+{
+	char why[256];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	const struct auth_issuer *is;
+	json_t *header = NULL, *claims = NULL;
+	struct auth_grants *g = NULL;
+	struct auth_token t;
+	size_t i, open = 0;
+	bool good;
+
+	if (auth_token_split(p, len, &t, &r) == -1 ||
+	    (header = auth_token_object(t.part[0], "header", &r)) == NULL ||
+	    (claims = auth_token_object(t.part[1], "payload", &r)) == NULL) {
+		put_label("format", MARK_NO);
+		(void)printf("%s\n", why);
+		goto done;
+	}
+	put_label("format", MARK_OK);
+	(void)printf("a signed token of %zu bytes\n", len);
+	if (a->n_issuers == 0) {
+		put_label("key", MARK_NO);
+		(void)puts("there is none to check tokens with: set auth.key");
+		goto done;
+	}
+	is = &a->issuers[0];
+	good = explain_signature(is, p, len, &t, header);
+	if (!good)
+		(void)puts("The claims below are what the token says; nobody vouches "
+		    "for them.");
+	if ((g = auth_grants_new()) == NULL)
+		goto done;
+	for (i = 0; i < auth_n_checks; i++)
+		explain_check(is, &auth_checks[i], claims, g, now_ms);
+	explain_others(a, is, claims);
+	if (auth_token_claims(&a->claim_names, claims, g) == -1)
+		goto done;
+	good = explain_verdict(a, p, len, now_ms);
+	(void)printf("\n%s\n", good ? "It may" : "If that were mended, it could");
+	open = explain_grants(a, g, is->grants_claim);
+	if (!good)
+		open = 0;
+done:
+	auth_grants_unref(g);
+	json_decref(header);
+	json_decref(claims);
+	return open > 0;
+}
+
+bool
+auth_explain(struct auth *a, const char *token, int64_t now_ms)
+{
+	static const char bearer[] = "Bearer ";
+	size_t len;
+	bool good;
+
+	/* As it was pasted: the server itself forgives nothing. */
+	token += strspn(token, " \t\r\n");
+	if (strncmp(token, bearer, sizeof bearer - 1) == 0)
+		token += sizeof bearer - 1;
+	for (len = strlen(token); len > 0 &&
+	    strchr(" \t\r\n", token[len - 1]) != NULL;)
+		len--;
+	if (len == 0) {
+		(void)puts("There is no token to explain.");
+		good = false;
+	} else if (strncmp(token, AUTH_SECRET_PREFIX, 4) == 0)
+		good = explain_api_key(a, token, len);
+	else
+		good = explain_token(a, token, len, now_ms);
+	(void)fflush(stdout);
+	return good;
+}

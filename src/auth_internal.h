@@ -1,0 +1,217 @@
+/*
+ * auth_internal.h - what the files of this room share.
+ *
+ * auth.c		what an identity may do; the cache; the public face
+ * auth_keys.c		from configuration to keys that can be trusted
+ * auth_token.c		from a token to grants, or the reason why not
+ * auth_mint.c		tokens and API keys made for the command line
+ * auth_explain.c	the same checks, told to a person
+ *
+ * Two rules keep this room safe.  The key pins the algorithm, so a token never
+ * chooses how it is judged.  And libjwt is asked one thing only, whether the
+ * signature is right: it looks at no claim, takes a repeated one, reads exp "9" as 0
+ * and cuts strings at NUL, so header and claims are read here, strictly, from the
+ * very bytes that were signed.
+ */
+#ifndef AUTH_INTERNAL_H
+#define AUTH_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "auth.h"
+
+#define AUTH_TOKEN_MAX		8192	/* bytes; libjwt copies it to the stack */
+#define AUTH_JSON_DEPTH		32	/* jansson recurses, up to 2,048 deep */
+#define AUTH_CACHE_MAX		16384	/* tokens */
+#define AUTH_HASH_SIZE		32	/* SHA-256 */
+#define AUTH_TIME_MAX_MS	INT64_C(253402300799000)	/* year 9999 */
+#define AUTH_SECRET_PREFIX	"ffk_"
+
+enum auth_alg {
+	AUTH_HS256, AUTH_HS384, AUTH_HS512,
+	AUTH_RS256, AUTH_RS384, AUTH_RS512,
+	AUTH_ES256, AUTH_ES384, AUTH_ES512,
+	AUTH_ALGS
+};
+
+/* A key that signs or verifies tokens.  p == NULL: there is none. */
+struct auth_key {
+	unsigned char	*p;		/* secret, or our own PEM print of the key */
+	size_t		 len;
+	bool		 is_secret;
+	unsigned int	 algs;		/* those it accepts, 1 << enum auth_alg */
+	const char	*from;		/* "auth.key" or "auth.key_file" */
+	char		 what[48];	/* "an HMAC secret of 43 bytes" */
+	char		 print[9];	/* fingerprint */
+};
+
+/* Who signs tokens: one key and what we ask of its tokens.  Immutable. */
+struct auth_issuer {
+	struct auth_key	 key;
+	uint64_t	 key_id;	/* of key, issuer and audience together */
+	char		*issuer;	/* NULL: claim iss is not looked at */
+	char		*audience;	/* NULL: claim aud is not looked at */
+	char		*grants_claim;
+	int64_t		 leeway_ms, grace_ms;
+};
+
+struct auth_pattern {
+	char		*p;		/* NUL-terminated; holds no NUL */
+	size_t		 len;
+};
+
+struct auth_patterns {
+	struct auth_pattern *v;
+	size_t		 n;
+};
+
+struct auth_claim {
+	char		*name;
+	char		*value;		/* one legal plain segment, not empty */
+};
+
+/* What a verified credential says.  Immutable and shared once made; it outlives the
+ * struct auth it came from. */
+struct auth_grants {
+	unsigned int	 refs;		/* atomic */
+	bool		 is_api_key;
+	uint64_t	 key_id, principal;
+	int64_t		 exp_ms;	/* 1 to AUTH_TIME_MAX_MS; 0: API key */
+	int64_t		 nbf_ms;	/* 0: none */
+	char		*sub;		/* not empty; NULL: none */
+	char		*iss;		/* while reading; NULL: none */
+	struct auth_patterns publish, subscribe;
+	struct auth_claim *claims;	/* those that rules name */
+	size_t		 n_claims;
+};
+
+struct auth_api_key {
+	char		*name;
+	char		*secret;
+	size_t		 secret_len;
+	char		 print[9];
+	struct auth_grants *grants;
+};
+
+/* A token that was good once.  Owned by the cache. */
+struct auth_cached {
+	TAILQ_ENTRY(auth_cached) link;	/* by last use, newest first */
+	unsigned char	 hash[AUTH_HASH_SIZE];
+	const struct auth_issuer *issuer;
+	struct auth_grants *grants;
+};
+
+/*
+ * Invariants of the cache: (1) what is in it had a good signature and passed every
+ * check once; times are judged again on every use.  (2) map and list hold the same
+ * entries, at most AUTH_CACHE_MAX; the least recently used goes first.
+ */
+struct auth_cache {
+	struct map	*map;		/* hash -> struct auth_cached */
+	TAILQ_HEAD(auth_cached_list, auth_cached) list;
+	uint64_t	 hits, misses;
+};
+
+struct auth {
+	struct auth_api_key *api_keys;
+	size_t		 n_api_keys;
+	struct auth_issuer *issuers;	/* [0] is the house, `[auth]` */
+	size_t		 n_issuers;	/* 0: no tokens at all */
+	struct auth_patterns public;
+	struct auth_patterns rules;	/* topics.authenticated, with {claim} */
+	struct auth_patterns claim_names;	/* named by rules, each once */
+	struct auth_cache cache;
+};
+
+/* Where a refusal goes. */
+struct auth_refusal {
+	enum problem	 problem;
+	char		*why;
+	size_t		 why_size;
+};
+
+/* Fill in the refusal; -1. */
+int	auth_refuse(struct auth_refusal *r, enum problem problem,
+	    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Write a message to `err`; -1. */
+int	auth_say(char *err, size_t size, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+
+/* auth.c */
+int	auth_patterns_add(struct auth_patterns *l, const char *p, size_t len);
+void	auth_patterns_fini(struct auth_patterns *l);
+struct auth_grants	*auth_grants_new(void);
+struct auth_grants	*auth_grants_ref(struct auth_grants *g);
+void	auth_grants_unref(struct auth_grants *g);
+/* Put the claims of `g` into a rule, as bytes of `out`; g == NULL puts an "x" for
+ * each.  False when a claim is not there or the result is too long. */
+bool	auth_rule_expand(const struct auth_pattern *rule,
+	    const struct auth_grants *g, char out[TOPIC_MAX_BYTES], size_t *len);
+/* May `g` still be used so at now_ms?  0, or -1 and *r. */
+int	auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
+	    enum auth_use use, int64_t now_ms, struct auth_refusal *r);
+const struct auth_api_key *auth_find_api_key(const struct auth *a,
+	    const char *secret, size_t len);
+size_t	auth_cache_count(const struct auth *a);
+/* "3 minutes", for a time that is not negative. */
+#define AUTH_SPAN_SIZE	48
+void	auth_format_span(char out[AUTH_SPAN_SIZE], int64_t ms);
+
+/* auth_keys.c */
+struct auth_bytes {
+	const void	*p;
+	size_t		 len;
+};
+const char *auth_alg_name(enum auth_alg alg);
+void	auth_format_algs(char *out, size_t size, unsigned int algs);
+/* SHA-256 of bytes, and of parts that cannot run into each other.  0 or -1. */
+int	auth_hash(unsigned char out[AUTH_HASH_SIZE], const void *p, size_t len);
+int	auth_hash_parts(uint64_t *out, const struct auth_bytes *v, size_t n);
+/* Fill in `k` from auth.key or auth.key_file; nothing when neither is set. */
+int	auth_load_key(struct auth_key *k, const struct auth_conf *c, char *err,
+	    size_t size);
+void	auth_key_fini(struct auth_key *k);
+int	auth_load_api_keys(struct auth *a, const struct auth_conf *c, char *err,
+	    size_t size);
+void	auth_api_keys_fini(struct auth *a);
+
+/* auth_token.c: pure but for debug lines, so any thread may */
+struct auth_token {
+	struct auth_bytes part[3];	/* header, claims, signature: still base64 */
+};
+int	auth_token_split(const char *p, size_t len, struct auth_token *t,
+	    struct auth_refusal *r);
+/* Returns new the object in a segment; `what` names it in the refusal. */
+json_t	*auth_token_object(struct auth_bytes part, const char *what,
+	    struct auth_refusal *r);
+int	auth_token_header(const struct auth_key *k, const json_t *header,
+	    enum auth_alg *alg, struct auth_refusal *r);
+int	auth_token_signature(const struct auth_key *k, enum auth_alg alg,
+	    const char *p, size_t len, const struct auth_token *t,
+	    struct auth_refusal *r);
+
+/* What we ask of each claim; the last has the name of the grants claim instead. */
+struct auth_check {
+	const char	*name;
+	int		(*check)(const struct auth_issuer *is, const json_t *v,
+			    struct auth_grants *g, struct auth_refusal *r);
+};
+extern const struct auth_check auth_checks[];
+extern const size_t auth_n_checks;
+const char *auth_check_name(const struct auth_issuer *is,
+	    const struct auth_check *c);
+/* Keep those claims that rules name and that can stand in a topic. */
+int	auth_token_claims(const struct auth_patterns *names, const json_t *claims,
+	    struct auth_grants *g);
+/* All of it but the times.  Returns new the grants, or NULL and *r. */
+struct auth_grants *auth_token_read(const struct auth_issuer *is,
+	    const struct auth_patterns *names, const char *p, size_t len,
+	    struct auth_refusal *r);
+
+#endif

@@ -1,0 +1,626 @@
+/*
+ * auth_token.c - from a token to grants, or the reason why not.
+ *
+ * The order is: shape, header, signature, claims.  Nothing that a stranger wrote is
+ * obeyed before the signature is right, and the header can only agree with what the
+ * key has fixed already: `kid`, `jku`, `x5u`, `jwk` and `x5c` are not even read.
+ * Functions here are pure but for a debug line, so that a check that takes half a
+ * millisecond can move to another thread.
+ *
+ * A refusal names claims and well-known algorithms; it repeats nothing else.
+ */
+#include "config.h"
+
+#include "auth_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <jansson.h>
+#include <jwt.h>
+#include <openssl/err.h>
+
+#include "log.h"
+#include "text.h"
+#include "topic.h"
+
+static const struct {
+	jwt_alg_t	 jwt;
+	size_t		 signature_len;	/* bytes; 0: as long as the key */
+} algs[AUTH_ALGS] = {
+	[AUTH_HS256] = { JWT_ALG_HS256, 32 },
+	[AUTH_HS384] = { JWT_ALG_HS384, 48 },
+	[AUTH_HS512] = { JWT_ALG_HS512, 64 },
+	[AUTH_RS256] = { JWT_ALG_RS256, 0 },
+	[AUTH_RS384] = { JWT_ALG_RS384, 0 },
+	[AUTH_RS512] = { JWT_ALG_RS512, 0 },
+	[AUTH_ES256] = { JWT_ALG_ES256, 64 },
+	[AUTH_ES384] = { JWT_ALG_ES384, 96 },
+	[AUTH_ES512] = { JWT_ALG_ES512, 132 },
+};
+
+/* Known by name, so that a message may say it, but never accepted. */
+static const char *const foreign_algs[] = {
+	"none", "PS256", "PS384", "PS512", "EdDSA", "ES256K",
+};
+
+/* The value of a base64url digit, or -1. */
+static int
+digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '-')
+		return 62;
+	if (c == '_')
+		return 63;
+	return -1;
+}
+
+/* Is there one way only to read these digits?  A last digit with loose bits would
+ * let one signature be written in several ways. */
+static bool
+is_canonical(struct auth_bytes part)
+{
+	const char *p = part.p;
+
+	switch (part.len % 4) {
+	case 0:
+		return true;
+	case 2:
+		return (digit(p[part.len - 1]) & 0xf) == 0;
+	case 3:
+		return (digit(p[part.len - 1]) & 0x3) == 0;
+	}
+	return false;
+}
+
+/* Returns new the bytes of a canonical segment, with a NUL behind them. */
+static char *
+decode(struct auth_bytes part, size_t *len)
+{
+	const char *p = part.p;
+	unsigned int acc = 0, bits = 0;
+	char *out;
+	size_t i;
+
+	if ((out = malloc(part.len / 4 * 3 + 4)) == NULL)
+		return NULL;
+	*len = 0;
+	for (i = 0; i < part.len; i++) {
+		acc = (acc << 6 | (unsigned int)digit(p[i])) & 0xffff;
+		if ((bits += 6) >= 8) {
+			bits -= 8;
+			out[(*len)++] = (char)(acc >> bits & 0xff);
+		}
+	}
+	out[*len] = '\0';
+	return out;
+}
+
+static const char *
+misplaced(char c)
+{
+	switch (c) {
+	case '=':
+		return "the token has base64 padding (=), which tokens never have";
+	case '+':
+	case '/':
+		return "the token is in plain base64, but tokens are in base64url";
+	case ' ':
+	case '\t':
+	case '\r':
+	case '\n':
+		return "the token holds white space: was it cut or wrapped?";
+	case '"':
+	case '\'':
+		return "the token holds a quotation mark";
+	case '{':
+		return "the token is in JSON form; the compact form is expected";
+	}
+	return "the token holds a character that no token has";
+}
+
+int
+auth_token_split(const char *p, size_t len, struct auth_token *t,
+    struct auth_refusal *r)
+{
+	static const char *const names[] = { "header", "payload", "signature" };
+	size_t dots = 0, i, start = 0;
+
+	if (len > AUTH_TOKEN_MAX)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is longer "
+		    "than %d bytes", AUTH_TOKEN_MAX);
+	for (i = 0; i < len; i++) {
+		if (p[i] == '.') {
+			if (dots < 2) {
+				t->part[dots].p = p + start;
+				t->part[dots].len = i - start;
+			}
+			start = i + 1;
+			dots++;
+		} else if (digit(p[i]) == -1)
+			return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s",
+			    misplaced(p[i]));
+	}
+	if (dots == 0)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "this is neither a "
+		    "token (HEADER.PAYLOAD.SIGNATURE) nor an API key ("
+		    AUTH_SECRET_PREFIX "...)");
+	if (dots == 4)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is "
+		    "encrypted (JWE, 5 segments): a signed one (JWS, 3 segments) "
+		    "is needed");
+	if (dots != 2)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token has %zu "
+		    "segments, but a signed one has 3", dots + 1);
+	t->part[2].p = p + start;
+	t->part[2].len = len - start;
+	for (i = 0; i < 3; i++) {
+		if (t->part[i].len == 0)
+			return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+			    "the %s of the token is empty", names[i]);
+		if (!is_canonical(t->part[i]))
+			return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+			    "the %s of the token is not base64url: was it cut?",
+			    names[i]);
+	}
+	return 0;
+}
+
+/* jansson (and libjwt, which calls it) goes down one stack frame a bracket. */
+static bool
+is_shallow(const char *p, size_t len)
+{
+	unsigned int depth = 0;
+	bool in_string = false;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (in_string) {
+			if (p[i] == '\\')
+				i++;
+			else if (p[i] == '"')
+				in_string = false;
+		} else if (p[i] == '"')
+			in_string = true;
+		else if (p[i] == '[' || p[i] == '{') {
+			if (++depth > AUTH_JSON_DEPTH)
+				return false;
+		} else if ((p[i] == ']' || p[i] == '}') && depth > 0)
+			depth--;
+	}
+	return true;
+}
+
+json_t *
+auth_token_object(struct auth_bytes part, const char *what,
+    struct auth_refusal *r)
+{
+	json_error_t error;
+	json_t *j = NULL;
+	const char *fault;
+	char *text;
+	size_t len;
+
+	if ((text = decode(part, &len)) == NULL) {
+		(void)auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
+		return NULL;
+	}
+	if (!is_shallow(text, len)) {
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "the %s of the token is nested too deep", what);
+		goto done;
+	}
+	if ((j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error)) == NULL) {
+		switch (json_error_code(&error)) {
+		case json_error_out_of_memory:
+			(void)auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
+			goto done;
+		case json_error_duplicate_key:
+			fault = "names something twice";
+			break;
+		case json_error_invalid_utf8:
+			fault = "is not UTF-8";
+			break;
+		case json_error_null_character:
+		case json_error_null_byte_in_key:
+			fault = "holds a NUL";
+			break;
+		case json_error_numeric_overflow:
+			fault = "holds a number that is too large";
+			break;
+		default:
+			fault = "is not JSON";
+		}
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "the %s of the token %s", what, fault);
+	} else if (!json_is_object(j)) {
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "the %s of the token is not a JSON object", what);
+		json_decref(j);
+		j = NULL;
+	}
+done:
+	free(text);
+	return j;
+}
+
+/* Say why `name` is not accepted by this key. */
+static int
+refuse_alg(const struct auth_key *k, const char *name, struct auth_refusal *r)
+{
+	const char *known = NULL;
+	char accepted[64];
+	size_t i;
+
+	for (i = 0; i < AUTH_ALGS; i++)
+		if (strcasecmp(name, auth_alg_name((enum auth_alg)i)) == 0)
+			known = auth_alg_name((enum auth_alg)i);
+	for (i = 0; i < sizeof foreign_algs / sizeof foreign_algs[0]; i++)
+		if (strcasecmp(name, foreign_algs[i]) == 0)
+			known = foreign_algs[i];
+	auth_format_algs(accepted, sizeof accepted, k->algs);
+	if (known == NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
+		    "header is unknown: %s holds %s, which accepts %s", k->from,
+		    k->what, accepted);
+	if (strcmp(known, name) != 0)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
+		    "header is %s in the wrong case", known);
+	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's header "
+	    "is %s, but %s holds %s, which accepts %s", known, k->from, k->what,
+	    accepted);
+}
+
+int
+auth_token_header(const struct auth_key *k, const json_t *header,
+    enum auth_alg *alg, struct auth_refusal *r)
+{
+	const json_t *v;
+	const char *name;
+	size_t i;
+
+	/* crit lists extensions that must be understood, b64 is one: we know
+	 * none.  RFC 7515 4.1.11, RFC 7797. */
+	if (json_object_get(header, "crit") != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's header "
+		    "has crit: it asks for extensions that are not known here");
+	if (json_object_get(header, "b64") != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's header "
+		    "has b64, which is not known here");
+	/* libjwt insists on this one too (so at+jwt of RFC 9068 fails). */
+	if ((v = json_object_get(header, "typ")) != NULL &&
+	    (!json_is_string(v) ||
+	    strcasecmp(json_string_value(v), "JWT") != 0))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "typ in the token's "
+		    "header is not JWT");
+	v = json_object_get(header, "alg");
+	if (!json_is_string(v))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's header "
+		    "has no alg");
+	name = json_string_value(v);
+	for (i = 0; i < AUTH_ALGS; i++)
+		if ((k->algs & (1u << i)) != 0 &&
+		    strcmp(name, auth_alg_name((enum auth_alg)i)) == 0) {
+			*alg = (enum auth_alg)i;
+			return 0;
+		}
+	return refuse_alg(k, name, r);
+}
+
+int
+auth_token_signature(const struct auth_key *k, enum auth_alg alg, const char *p,
+    size_t len, const struct auth_token *t, struct auth_refusal *r)
+{
+	char text[AUTH_TOKEN_MAX + 1];
+	jwt_t *jwt = NULL;
+	bool same_alg;
+	int error;
+
+	/* Length 0 would make libjwt accept anything (loading forbids it). */
+	if (k->p == NULL || k->len == 0 || len > AUTH_TOKEN_MAX)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "no key");
+	if (algs[alg].signature_len != 0 &&
+	    t->part[2].len * 3 / 4 != algs[alg].signature_len)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature has "
+		    "not the length that %s has: was the token cut?",
+		    auth_alg_name(alg));
+	memcpy(text, p, len);
+	text[len] = '\0';
+	error = jwt_decode(&jwt, text, k->p, (int)k->len);
+	ERR_clear_error();
+	if (error != 0)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature does "
+		    "not match %s: the token was changed, or made with another "
+		    "key", k->from);
+	/* The other half of pinning: what libjwt really did. */
+	same_alg = jwt_get_alg(jwt) == algs[alg].jwt;
+	jwt_free(jwt);
+	if (!same_alg)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg is not what the "
+		    "key accepts");
+	return 0;
+}
+
+/* Seconds since 1970 as claims have them, to milliseconds from 1 to year 9999. */
+static int
+claim_time(const json_t *v, int64_t *ms)
+{
+	double d;
+
+	if (json_is_integer(v))
+		d = (double)json_integer_value(v);
+	else if (json_is_real(v))
+		d = json_real_value(v);
+	else
+		return -1;
+	if (!isfinite(d))
+		return -1;
+	if (d >= (double)(AUTH_TIME_MAX_MS / 1000))
+		*ms = AUTH_TIME_MAX_MS;
+	else if (d <= 0.001)
+		*ms = 1;
+	else
+		*ms = (int64_t)(d * 1000);
+	return 0;
+}
+
+/* A string claim, kept when it is not empty. */
+static int
+keep_string(const json_t *v, char **out, struct auth_refusal *r)
+{
+	if (json_string_length(v) == 0)
+		return 0;
+	if ((*out = strdup(json_string_value(v))) == NULL)
+		return auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
+	return 0;
+}
+
+static int
+check_iss(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	if (v != NULL && !json_is_string(v))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim iss is not a string");
+	if (is->issuer != NULL && v == NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim iss is missing, but auth.issuer is set");
+	if (is->issuer != NULL && strcmp(is->issuer, json_string_value(v)) != 0)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim iss differs from auth.issuer");
+	return v == NULL ? 0 : keep_string(v, &g->iss, r);
+}
+
+static int
+check_aud(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	bool found = false;
+	const json_t *e;
+	size_t i;
+
+	(void)g;
+	if (v != NULL && !json_is_string(v) && !json_is_array(v))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim aud is neither a string nor a list of strings");
+	json_array_foreach(v, i, e) {
+		if (!json_is_string(e))
+			return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim aud "
+			    "is neither a string nor a list of strings");
+		if (is->audience != NULL &&
+		    strcmp(is->audience, json_string_value(e)) == 0)
+			found = true;
+	}
+	if (is->audience == NULL)
+		return 0;
+	if (v == NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim aud is missing, but auth.audience is set");
+	if (json_is_string(v))
+		found = strcmp(is->audience, json_string_value(v)) == 0;
+	if (!found)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim aud does not name auth.audience");
+	return 0;
+}
+
+static int
+check_sub(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	(void)is;
+	if (v == NULL)
+		return 0;
+	if (!json_is_string(v))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim sub is not a string");
+	return keep_string(v, &g->sub, r);
+}
+
+static int
+check_exp(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	(void)is;
+	if (v == NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim exp is "
+		    "missing: every token must say when it ends");
+	if (claim_time(v, &g->exp_ms) == -1)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim exp is not a number");
+	return 0;
+}
+
+static int
+check_nbf(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	(void)is;
+	if (v != NULL && claim_time(v, &g->nbf_ms) == -1)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim nbf is not a number");
+	return 0;
+}
+
+static int
+read_patterns(const struct auth_issuer *is, const json_t *grants,
+    const char *name, struct auth_patterns *out, struct auth_refusal *r)
+{
+	const json_t *list, *e;
+	const char *why;
+	size_t i;
+
+	if ((list = json_object_get(grants, name)) == NULL)
+		return 0;
+	if (!json_is_array(list))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s in claim %s is "
+		    "not a list of topics", name, is->grants_claim);
+	json_array_foreach(list, i, e) {
+		if (!json_is_string(e))
+			return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s in claim "
+			    "%s holds something that is not a string", name,
+			    is->grants_claim);
+		if (topic_classify(json_string_value(e), json_string_length(e),
+		    &why) == TOPIC_INVALID) {
+			log_debug("auth: a %s pattern in a token grants nothing: "
+			    "it %s", name, why);
+			continue;
+		}
+		if (auth_patterns_add(out, json_string_value(e),
+		    json_string_length(e)) == -1)
+			return auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
+	}
+	return 0;
+}
+
+static int
+check_grants(const struct auth_issuer *is, const json_t *v,
+    struct auth_grants *g, struct auth_refusal *r)
+{
+	if (v == NULL)
+		return 0;
+	if (!json_is_object(v))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim %s is not an "
+		    "object {\"publish\":[...],\"subscribe\":[...]}",
+		    is->grants_claim);
+	if (read_patterns(is, v, "publish", &g->publish, r) == -1)
+		return -1;
+	return read_patterns(is, v, "subscribe", &g->subscribe, r);
+}
+
+const struct auth_check auth_checks[] = {
+	{ "iss", check_iss },
+	{ "aud", check_aud },
+	{ "sub", check_sub },
+	{ "exp", check_exp },
+	{ "nbf", check_nbf },
+	{ NULL, check_grants },
+};
+const size_t auth_n_checks = sizeof auth_checks / sizeof auth_checks[0];
+
+const char *
+auth_check_name(const struct auth_issuer *is, const struct auth_check *c)
+{
+	return c->name != NULL ? c->name : is->grants_claim;
+}
+
+/* Can this stand as one segment, meaning itself? */
+static bool
+is_segment(const char *p, size_t len)
+{
+	return len > 0 && len <= TOPIC_MAX_BYTES && strcmp(p, "*") != 0 &&
+	    strcmp(p, "**") != 0 && strchr(p, '/') == NULL &&
+	    !text_has_control(p, len);
+}
+
+int
+auth_token_claims(const struct auth_patterns *names, const json_t *claims,
+    struct auth_grants *g)
+{
+	const json_t *v;
+	size_t i;
+
+	if (names->n == 0)
+		return 0;
+	if ((g->claims = calloc(names->n, sizeof *g->claims)) == NULL)
+		return -1;
+	for (i = 0; i < names->n; i++) {
+		v = json_object_get(claims, names->v[i].p);
+		if (!json_is_string(v) ||
+		    !is_segment(json_string_value(v), json_string_length(v)))
+			continue;
+		g->claims[g->n_claims].name = strdup(names->v[i].p);
+		g->claims[g->n_claims].value = strdup(json_string_value(v));
+		g->n_claims++;
+		if (g->claims[g->n_claims - 1].name == NULL ||
+		    g->claims[g->n_claims - 1].value == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+/* Who is this?  Same issuer and sub, or else the very token. */
+static int
+set_principal(struct auth_grants *g, const char *p, size_t len)
+{
+	const char *iss = g->iss != NULL ? g->iss : "";
+	struct auth_bytes token[] = { { "token", 5 }, { p, len } };
+
+	if (g->sub != NULL) {
+		struct auth_bytes who[] = {
+			{ "sub", 3 }, { iss, strlen(iss) },
+			{ g->sub, strlen(g->sub) },
+		};
+
+		return auth_hash_parts(&g->principal, who, 3);
+	}
+	return auth_hash_parts(&g->principal, token, 2);
+}
+
+struct auth_grants *
+auth_token_read(const struct auth_issuer *is, const struct auth_patterns *names,
+    const char *p, size_t len, struct auth_refusal *r)
+{
+	struct auth_grants *g = NULL;
+	json_t *header = NULL, *claims = NULL;
+	struct auth_token t;
+	enum auth_alg alg;
+	size_t i;
+
+	if (auth_token_split(p, len, &t, r) == -1 ||
+	    (header = auth_token_object(t.part[0], "header", r)) == NULL ||
+	    auth_token_header(&is->key, header, &alg, r) == -1 ||
+	    (claims = auth_token_object(t.part[1], "payload", r)) == NULL ||
+	    auth_token_signature(&is->key, alg, p, len, &t, r) == -1)
+		goto fail;
+	if ((g = auth_grants_new()) == NULL)
+		goto no_memory;
+	for (i = 0; i < auth_n_checks; i++)
+		if (auth_checks[i].check(is, json_object_get(claims,
+		    auth_check_name(is, &auth_checks[i])), g, r) == -1)
+			goto fail;
+	g->key_id = is->key_id;
+	if (auth_token_claims(names, claims, g) == -1 ||
+	    set_principal(g, p, len) == -1)
+		goto no_memory;
+	json_decref(header);
+	json_decref(claims);
+	return g;
+
+no_memory:
+	(void)auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
+fail:
+	json_decref(header);
+	json_decref(claims);
+	auth_grants_unref(g);
+	return NULL;
+}

@@ -1,0 +1,714 @@
+/*
+ * cli.c - from argv to a command: dispatch, options, help, and the commands
+ * that make and explain things.  cli_serve.c has serve and check, cli_client.c
+ * publish, cli_tail.c tail.
+ *
+ * Results go to standard output and nothing else does; all talk goes to
+ * standard error.  The one secret that is printed is one just made.
+ */
+#include "config.h"
+
+#include "cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "auth.h"
+#include "cli_internal.h"
+#include "clock.h"
+#include "log.h"
+#include "server.h"
+#include "text.h"
+#include "topic.h"
+
+static int run_key(const struct cli_call *call);
+static int run_token(const struct cli_call *call);
+static int run_explain(const struct cli_call *call);
+static int run_conf(const struct cli_call *call);
+static int run_version(const struct cli_call *call);
+static int run_help(const struct cli_call *call);
+
+#define OPTION(name, value, help)	{ name, value, help, NULL, 0 }
+#define FILE_OPTION \
+	{ "config", "FILE", "read this configuration file", NULL, 'c' }
+#define HELP_OPTION	{ "help", NULL, "show this", NULL, 'h' }
+#define END_OF_OPTIONS	OPTION(NULL, NULL, NULL)
+#define URL_OPTION	OPTION("url", "URL", "the server; also unix:/path")
+#define KEY_OPTION	OPTION("api-key-file", "FILE", \
+	"whose first line is the key or a token")
+
+static const struct cli_option serve_options[] = {
+	FILE_OPTION,
+	OPTION("dev", NULL, "try things out: keys for this run, open topics"),
+	OPTION("demo", NULL, "serve the demo page at /"),
+	HELP_OPTION, END_OF_OPTIONS
+};
+static const struct cli_option conf_only_options[] = {
+	FILE_OPTION, HELP_OPTION, END_OF_OPTIONS
+};
+static const struct cli_option token_options[] = {
+	FILE_OPTION,
+	OPTION("publish", "PATTERN", "may publish there; may be repeated"),
+	OPTION("subscribe", "PATTERN", "may subscribe there; may be repeated"),
+	OPTION("sub", "NAME", "whose it is: the claim sub"),
+	OPTION("expires", "TIME", "how long it is good for (1h)"),
+	HELP_OPTION, END_OF_OPTIONS
+};
+static const struct cli_option publish_options[] = {
+	URL_OPTION, KEY_OPTION, FILE_OPTION,
+	OPTION("event", "NAME", "the event's name"),
+	OPTION("key", "KEY", "idempotency key: the same key is stored once"),
+	{ "idempotency-key", "KEY", "the same", "key", 0 },
+	OPTION("json", NULL, "DATA is JSON, and goes out as such"),
+	OPTION("timeout", "TIME", "how long to wait for the answer (10s)"),
+	HELP_OPTION, END_OF_OPTIONS
+};
+static const struct cli_option tail_options[] = {
+	URL_OPTION, KEY_OPTION, FILE_OPTION,
+	OPTION("after", "ID", "begin with what follows this event"),
+	OPTION("replay", "N", "begin with the last N events of each topic"),
+	OPTION("since", "TIME", "begin with what is not older: 15m"),
+	OPTION("json", NULL, "print each event as one JSON object"),
+	{ "envelope", NULL, "the same", "json", 0 },
+	OPTION("raw", NULL, "print the data alone, as it came"),
+	OPTION("once", "N", "stop after N events"),
+	HELP_OPTION, END_OF_OPTIONS
+};
+static const struct cli_option conf_options[] = {
+	OPTION("manual", NULL, "print the options in mdoc for the manual"),
+	HELP_OPTION, END_OF_OPTIONS
+};
+static const struct cli_option help_options[] = {
+	HELP_OPTION, END_OF_OPTIONS
+};
+
+#define KEY_HELP \
+	"The key comes from --api-key-file, else the environment variable\n" \
+	"FANFARE_API_KEY, else it is the first one of the configuration.\n" \
+	"There is no option for the key itself: every user of the machine\n" \
+	"can read the options of a process.\n" \
+	"The server is --url, else FANFARE_URL, else the first server.listen\n" \
+	"of the configuration; http://127.0.0.1:8080 when nothing is set.\n"
+
+static const struct cli_command commands[] = {
+	{ "serve", "[-c FILE] [--dev] [--demo] [--section.key=value ...]",
+	  "Run the server (the default command).\n"
+	  "Values come from the file, then the environment, then options;\n"
+	  "later ones win.  SIGHUP reads them again, SIGTERM ends streams\n"
+	  "gently and stops.\n",
+	  serve_options, true, 0, 0, cli_serve },
+	{ "check", "[-c FILE] [--section.key=value ...]",
+	  "Say whether the server would start with this configuration.\n",
+	  serve_options, true, 0, 0, cli_check },
+	{ "key", "",
+	  "Print a new secret for auth.api_keys.\n",
+	  help_options, false, 0, 0, run_key },
+	{ "token", "[-c FILE] [--publish P ...] [--subscribe P ...] [--sub S] "
+	  "[--expires TIME]",
+	  "Print a token signed with auth.key of the configuration.\n",
+	  token_options, true, 0, 0, run_token },
+	{ "explain", "[-c FILE] TOKEN|-",
+	  "Say claim by claim what the server makes of a token.\n"
+	  "- reads it from standard input, so that it does not show in the\n"
+	  "list of processes.\n"
+	  "Exits 0 when it would be accepted for something.\n",
+	  conf_only_options, true, 1, 1, run_explain },
+	{ "publish", "TOPIC [DATA|-]",
+	  "Publish one event and print the server's answer.\n"
+	  "Without DATA, or with -, the data is standard input, without its\n"
+	  "last newline.\n" KEY_HELP,
+	  publish_options, false, 1, 2, cli_publish },
+	{ "tail", "PATTERN ...",
+	  "Print events as they come, one a line.\n"
+	  "A line is topic, event and data, parted by tabs.  Controls are\n"
+	  "shown as \\n, \\t or \\u0000, and a backslash in text as \\\\.\n"
+	  "An event without a name is a \"message\".\n"
+	  "A lost connection is taken up again where it ended.\n" KEY_HELP,
+	  tail_options, false, 1, 100, cli_tail },
+	{ "conf", "[--manual]",
+	  "Print a configuration file with every option and its default.\n",
+	  conf_options, false, 0, 0, run_conf },
+	{ "version", "", "Print the version.\n",
+	  help_options, false, 0, 0, run_version },
+	{ "help", "[COMMAND]", "Say how a command is used.\n",
+	  help_options, false, 0, 1, run_help },
+};
+#define N_COMMANDS	(sizeof commands / sizeof commands[0])
+
+/*
+ * What was said wrongly.
+ */
+
+static void say(const struct cli_call *call, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
+static void
+say(const struct cli_call *call, const char *fmt, va_list ap)
+{
+	fputs("fanfare", stderr);
+	if (call != NULL)
+		fprintf(stderr, " %s", call->command->name);
+	fputs(": ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int
+cli_fail(const struct cli_call *call, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(call, fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+int
+cli_usage(const struct cli_call *call, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(call, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "fanfare %s --help says how it is used\n",
+	    call->command->name);
+	return CLI_USAGE;
+}
+
+/*
+ * Options.
+ */
+
+const char *
+cli_value(const struct cli_call *call, const char *name)
+{
+	size_t i;
+
+	for (i = call->n_given; i > 0; i--)
+		if (strcmp(call->given[i - 1].name, name) == 0)
+			return call->given[i - 1].value;
+	return NULL;
+}
+
+bool
+cli_has(const struct cli_call *call, const char *name)
+{
+	return cli_value(call, name) != NULL;
+}
+
+static const struct cli_option *
+find_option(const struct cli_command *command, const char *name)
+{
+	const struct cli_option *o, *other;
+
+	for (o = command->options; o->name != NULL; o++) {
+		if (strcmp(o->name, name) != 0)
+			continue;
+		for (other = command->options; o->same_as != NULL; other++)
+			if (strcmp(other->name, o->same_as) == 0)
+				return other;
+		return o;
+	}
+	return NULL;
+}
+
+static int
+unknown_option(const struct cli_call *call, const char *name)
+{
+	const struct cli_option *o, *found = NULL;
+	size_t d, best = 3;
+	const char *conf = NULL;
+
+	for (o = call->command->options; o->name != NULL; o++) {
+		d = conf_distance(o->name, name);
+		if (strlen(name) > 2 && strncmp(o->name, name,
+		    strlen(name)) == 0)
+			d = 1;		/* its beginning */
+		if (d < best) {
+			best = d;
+			found = o;
+		}
+	}
+	if (found == NULL && call->command->takes_conf)
+		conf = conf_nearest(name);
+	if (found == NULL && conf == NULL)
+		return cli_usage(call, "there is no option --%s", name);
+	return cli_usage(call, "there is no option --%s; did you mean --%s?",
+	    name, found != NULL ? found->name : conf);
+}
+
+/* What one argument that begins with a dash names: an option of the command, or
+ * one of the configuration.  `*takes_value` says what follows.  NULL: told. */
+static const char *
+recognise(const struct cli_call *call, const char *name, bool *takes_value)
+{
+	const struct cli_option *o;
+	const char *alias;
+
+	if ((o = find_option(call->command, name)) != NULL) {
+		*takes_value = o->value != NULL;
+		return o->name;
+	}
+	*takes_value = true;
+	if (call->command->takes_conf) {
+		if ((alias = conf_alias(name)) != NULL)
+			return alias;
+		if (conf_known(name))
+			return name;
+	}
+	(void)unknown_option(call, name);
+	return NULL;
+}
+
+static const char *
+name_of_letter(const struct cli_call *call, char letter)
+{
+	const struct cli_option *o;
+
+	for (o = call->command->options; o->name != NULL; o++)
+		if (o->letter == letter)
+			return o->name;
+	(void)cli_usage(call, "there is no option -%c", letter);
+	return NULL;
+}
+
+/* Sort `argv` into options and operands.  `call` has room for all.  0 or an
+ * exit code.  Names are cut out of argv in place. */
+static int
+parse(struct cli_call *call, int argc, char **argv)
+{
+	const char *name, *value;
+	bool takes_value;
+	char *equals, *arg;
+	int i;
+
+	for (i = 0; i < argc; i++) {
+		arg = argv[i];
+		value = NULL;
+		if (strcmp(arg, "--") == 0) {
+			while (++i < argc)
+				call->operands[call->n_operands++] = argv[i];
+			break;
+		}
+		if (*arg != '-' || arg[1] == '\0') {
+			call->operands[call->n_operands++] = arg;
+			continue;
+		}
+		if (arg[1] != '-') {
+			if ((name = name_of_letter(call, arg[1])) == NULL)
+				return CLI_USAGE;
+			if (arg[2] != '\0')
+				value = arg + 2 + (arg[2] == '=');
+		} else {
+			if ((equals = strchr(arg, '=')) != NULL) {
+				*equals = '\0';
+				value = equals + 1;
+			}
+			name = arg + 2;
+		}
+		if ((name = recognise(call, name, &takes_value)) == NULL)
+			return CLI_USAGE;
+		if (!takes_value && value != NULL)
+			return cli_usage(call, "--%s takes no value", name);
+		if (takes_value && value == NULL) {
+			if (++i == argc)
+				return cli_usage(call, "--%s needs a value",
+				    name);
+			value = argv[i];
+		}
+		call->given[call->n_given].name = name;
+		call->given[call->n_given++].value = value != NULL ? value : "";
+	}
+	return 0;
+}
+
+struct conf *
+cli_load_conf(const struct cli_call *call, char *err, size_t size)
+{
+	const char *file = cli_value(call, "config");
+	const struct cli_given *g;
+	struct conf *c;
+	char where[128];
+	size_t i;
+
+	if ((c = conf_new()) == NULL) {
+		(void)snprintf(err, size, "out of memory");
+		return NULL;
+	}
+	if (file != NULL && conf_load_file(c, file, err, size) == -1)
+		goto fail_c;
+	if (conf_load_env(c, err, size) == -1)
+		goto fail_c;
+	for (i = 0; i < call->n_given; i++) {
+		g = &call->given[i];
+		if (!call->command->takes_conf || !conf_known(g->name))
+			continue;
+		(void)snprintf(where, sizeof where, "--%s", g->name);
+		if (conf_set(c, g->name, g->value, where, err, size) == -1)
+			goto fail_c;
+	}
+	c->dev = cli_has(call, "dev");
+	c->demo = cli_has(call, "demo");
+	return c;
+
+fail_c:
+	conf_free(c);
+	return NULL;
+}
+
+struct conf *
+cli_finish_conf(const struct cli_call *call)
+{
+	char err[CLI_ERR_SIZE];
+	struct conf *c;
+
+	if ((c = cli_load_conf(call, err, sizeof err)) == NULL ||
+	    conf_finish(c, err, sizeof err) == -1) {
+		fprintf(stderr, "%s\n", err);
+		conf_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+char *
+cli_read_stdin(const struct cli_call *call, size_t max, size_t *len)
+{
+	struct buf b = { 0 };
+	char chunk[16384];
+	size_t n;
+
+	while ((n = fread(chunk, 1, sizeof chunk, stdin)) > 0 && b.len <= max)
+		buf_add(&b, chunk, n);
+	if (ferror(stdin))
+		(void)cli_fail(call, 0, "standard input cannot be read");
+	else if (b.len > max)
+		(void)cli_fail(call, 0, "standard input is larger than %zu "
+		    "bytes", max);
+	else {
+		*len = b.len;
+		buf_addc(&b, '\0');
+		if (!b.failed)
+			return b.p;
+		(void)cli_fail(call, 0, "out of memory");
+	}
+	buf_fini(&b);
+	return NULL;
+}
+
+/*
+ * key, token, explain
+ */
+
+static int
+run_key(const struct cli_call *call)
+{
+	char *secret;
+
+	if ((secret = auth_make_secret()) == NULL)
+		return cli_fail(call, CLI_FAILED, "no random numbers");
+	printf("%s\n", secret);
+	free(secret);
+	if (isatty(STDERR_FILENO))
+		fputs("\nA new secret; nothing knows it yet.  Give it to the "
+		    "server, with a name of yours:\n"
+		    "    [auth]\n"
+		    "    api_keys = backend:SECRET\n"
+		    "and to whatever publishes, as the environment variable "
+		    "FANFARE_API_KEY.\n", stderr);
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+/* The values given for one option, NULL-ended, into `out`, which has room for
+ * all; each must be a topic or pattern. */
+static int
+collect_patterns(const struct cli_call *call, const char *name,
+    const char **out)
+{
+	const char *value, *why;
+	size_t i, n = 0;
+
+	for (i = 0; i < call->n_given; i++) {
+		value = call->given[i].value;
+		if (strcmp(call->given[i].name, name) != 0)
+			continue;
+		if (topic_classify(value, strlen(value), &why) == TOPIC_INVALID)
+			return cli_usage(call, "--%s: the pattern %s", name,
+			    why);
+		out[n++] = value;
+	}
+	out[n] = NULL;
+	return 0;
+}
+
+static int
+run_token(const struct cli_call *call)
+{
+	const char *expires = cli_value(call, "expires"), **publish,
+	    **subscribe;
+	struct auth_mint mint = { .sub = cli_value(call, "sub"),
+	    .lifetime_ms = 3600 * 1000 };
+	struct auth *auth = NULL;
+	struct conf *c = NULL;
+	char err[CLI_ERR_SIZE], *token;
+	int code = CLI_USAGE;
+
+	publish = calloc(call->n_given + 1, sizeof *publish);
+	subscribe = calloc(call->n_given + 1, sizeof *subscribe);
+	if (publish == NULL || subscribe == NULL) {
+		code = cli_fail(call, CLI_FAILED, "out of memory");
+		goto done;
+	}
+	if (collect_patterns(call, "publish", publish) != 0 ||
+	    collect_patterns(call, "subscribe", subscribe) != 0)
+		goto done;
+	if (publish[0] == NULL && subscribe[0] == NULL && mint.sub == NULL) {
+		(void)cli_usage(call, "such a token would allow nothing; give "
+		    "it --publish, --subscribe or --sub");
+		goto done;
+	}
+	if (expires != NULL && (text_parse_duration_ms(expires, strlen(expires),
+	    &mint.lifetime_ms) == -1 || mint.lifetime_ms < 1000)) {
+		(void)cli_usage(call, "--expires: \"%s\" is not a time of at "
+		    "least 1s, such as 15m, 1h or 30d", expires);
+		goto done;
+	}
+	mint.publish = publish;
+	mint.subscribe = subscribe;
+	log_init(LOG_WARN, false);
+	if ((c = cli_finish_conf(call)) == NULL)
+		goto done;
+	if ((auth = server_auth(c, err, sizeof err)) == NULL ||
+	    (token = auth_mint_token(auth, &mint, clock_wall_ms(), err,
+	    sizeof err)) == NULL) {
+		(void)cli_fail(call, 0, "%s", err);
+		goto done;
+	}
+	printf("%s\n", token);
+	free(token);
+	code = fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+
+done:
+	auth_free(auth);
+	conf_free(c);
+	free(publish);
+	free(subscribe);
+	return code;
+}
+
+static int
+run_explain(const struct cli_call *call)
+{
+	const char *token = call->operands[0];
+	struct auth *auth = NULL;
+	struct conf *c;
+	char err[CLI_ERR_SIZE], *input = NULL;
+	size_t len;
+	int code = CLI_USAGE;
+
+	log_init(LOG_WARN, false);
+	if ((c = cli_finish_conf(call)) == NULL)
+		return CLI_USAGE;
+	if (strcmp(token, "-") == 0) {
+		if ((input = cli_read_stdin(call, 65536, &len)) == NULL) {
+			code = CLI_FAILED;
+			goto done;
+		}
+		token = input + strspn(input, " \t\r\n");
+		input[strcspn(token,
+		    " \t\r\n") + (size_t)(token - input)] = '\0';
+	}
+	if ((auth = server_auth(c, err, sizeof err)) == NULL) {
+		(void)cli_fail(call, 0, "%s", err);
+		goto done;
+	}
+	code = auth_explain(auth, token, clock_wall_ms()) ? CLI_OK : CLI_FAILED;
+	if (fflush(stdout) != 0)
+		code = CLI_FAILED;
+
+done:
+	free(input);
+	auth_free(auth);
+	conf_free(c);
+	return code;
+}
+
+/*
+ * conf, version, help
+ */
+
+static int
+run_conf(const struct cli_call *call)
+{
+	if (cli_has(call, "manual"))
+		conf_print_manual(stdout);
+	else
+		conf_print_sample(stdout);
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+static int
+run_version(const struct cli_call *call)
+{
+	(void)call;
+	printf("fanfare %s\n", PACKAGE_VERSION);
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+static const struct cli_command *
+find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int
+unknown_command(const char *name)
+{
+	const struct cli_command *found = NULL;
+	size_t i, d, best = 3;
+
+	for (i = 0; i < N_COMMANDS; i++)
+		if ((d = conf_distance(commands[i].name, name)) < best) {
+			best = d;
+			found = &commands[i];
+		}
+	if (found != NULL)
+		fprintf(stderr, "fanfare: there is no command \"%s\"; did you "
+		    "mean %s?\n", name, found->name);
+	else
+		fprintf(stderr, "fanfare: there is no command \"%s\"; "
+		    "\"fanfare help\" lists them\n", name);
+	return CLI_USAGE;
+}
+
+static void
+print_options(const struct cli_option *o)
+{
+	char left[64], letter[8];
+
+	for (; o->name != NULL; o++) {
+		*letter = '\0';
+		if (o->letter != 0)
+			(void)snprintf(letter, sizeof letter, "-%c, ",
+			    o->letter);
+		(void)snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name,
+		    o->value != NULL ? " " : "",
+		    o->value != NULL ? o->value : "");
+		printf("  %-24s %s\n", left, o->help);
+	}
+}
+
+static int
+print_command_help(const struct cli_command *command)
+{
+	printf("usage: fanfare %s%s%s\n\n%s\n", command->name,
+	    *command->synopsis != '\0' ? " " : "", command->synopsis,
+	    command->help);
+	print_options(command->options);
+	if (command->run == cli_serve) {
+		printf("\nOptions of the configuration.  Each is also a key of "
+		    "the file, under\n[section], and a variable: "
+		    "FANFARE_SERVER_LISTEN.  Sizes take k, M or G; times\nms, "
+		    "s, m, h or d.\n\n");
+		conf_print_help(stdout);
+	} else if (command->takes_conf)
+		printf("\nand every --section.key=value of \"fanfare serve "
+		    "--help\".\n");
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+static int
+print_overview(void)
+{
+	size_t i, len;
+
+	printf("usage: fanfare [COMMAND] [OPTION ...]\n\n"
+	    "A Server-Sent Events broadcast server.  Commands:\n\n");
+	for (i = 0; i < N_COMMANDS; i++) {
+		/* The first line says enough here, without its full stop. */
+		len = strcspn(commands[i].help, "\n") - 1;
+		printf("  %-9s %.*s\n", commands[i].name, (int)len,
+		    commands[i].help);
+	}
+	printf("\n\"fanfare COMMAND --help\" says more.  To try it: fanfare "
+	    "serve --dev\n");
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+static int
+run_help(const struct cli_call *call)
+{
+	const struct cli_command *command;
+
+	if (call->n_operands == 0)
+		return print_overview();
+	if ((command = find_command(call->operands[0])) == NULL)
+		return unknown_command(call->operands[0]);
+	return print_command_help(command);
+}
+
+static int
+check_operands(const struct cli_call *call)
+{
+	const struct cli_command *cmd = call->command;
+	const char *first;
+
+	if (call->n_operands < cmd->min_operands)
+		return cli_usage(call, "wants %s", cmd->synopsis);
+	if (call->n_operands <= cmd->max_operands)
+		return 0;
+	first = call->operands[cmd->max_operands];
+	if (cmd->takes_conf && cmd->max_operands == 0)
+		return cli_usage(call, "does not know what \"%s\" is; a "
+		    "configuration file is given as -c FILE", first);
+	return cli_usage(call, "does not know what \"%s\" is", first);
+}
+
+static int
+run_command(const struct cli_command *command, int argc, char **argv)
+{
+	struct cli_call call = { .command = command };
+	int code;
+
+	call.given = calloc((size_t)argc + 1, sizeof *call.given);
+	call.operands = calloc((size_t)argc + 1, sizeof *call.operands);
+	if (call.given == NULL || call.operands == NULL)
+		code = cli_fail(&call, CLI_FAILED, "out of memory");
+	else if ((code = parse(&call, argc, argv)) == 0) {
+		if (cli_has(&call, "help"))
+			code = print_command_help(command);
+		else if ((code = check_operands(&call)) == 0)
+			code = command->run(&call);
+	}
+	free(call.given);
+	free(call.operands);
+	return code;
+}
+
+int
+cli_main(int argc, char **argv)
+{
+	const struct cli_command *command;
+	const char *first = argc > 1 ? argv[1] : "serve";
+
+	if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+		return print_overview();
+	if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0)
+		return run_version(NULL);
+	if (*first == '-')
+		return run_command(find_command("serve"), argc - 1, argv + 1);
+	if ((command = find_command(first)) == NULL)
+		return unknown_command(first);
+	return argc > 1 ? run_command(command, argc - 2, argv + 2) :
+	    run_command(command, 0, argv);
+}

@@ -1,0 +1,77 @@
+/*
+ * cli_internal.h - what cli*.c share: a command, and how it was called.
+ */
+#ifndef CLI_INTERNAL_H
+#define CLI_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf.h"
+
+#define CLI_OK		0
+#define CLI_FAILED	1
+#define CLI_USAGE	2
+
+struct cli_option {
+	const char	*name;		/* no dashes; NULL ends a list */
+	const char	*value;		/* its name in the help; or NULL */
+	const char	*help;
+	const char	*same_as;	/* which it spells anew, or NULL */
+	char		 letter;	/* -c, or 0 */
+};
+
+struct cli_call;
+
+struct cli_command {
+	const char	*name, *synopsis, *help;
+	const struct cli_option *options;
+	bool		 takes_conf;	/* --section.key too */
+	size_t		 min_operands, max_operands;
+	int		(*run)(const struct cli_call *call);
+};
+
+struct cli_given {
+	const char	*name, *value;	/* value "" for a switch */
+};
+
+/* One call: its options in order, and what is left. */
+struct cli_call {
+	const struct cli_command *command;
+	struct cli_given *given;
+	size_t		  n_given;
+	char		**operands;
+	size_t		  n_operands;
+};
+
+/* The last value given for an option, or NULL. */
+const char	*cli_value(const struct cli_call *call, const char *name);
+bool		 cli_has(const struct cli_call *call, const char *name);
+
+/* "fanfare COMMAND: ..." on standard error; returns `code`.  cli_usage adds
+ * where the help is, and returns CLI_USAGE. */
+int	cli_fail(const struct cli_call *call, int code, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+int	cli_usage(const struct cli_call *call, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
+
+/* Room for any message about a configuration. */
+#define CLI_ERR_SIZE	1024
+
+/* File, environment, options: all but conf_finish().  NULL: see err. */
+struct conf	*cli_load_conf(const struct cli_call *call, char *err,
+		    size_t size);
+
+/* That and conf_finish(); NULL: told, and the exit code is CLI_USAGE. */
+struct conf	*cli_finish_conf(const struct cli_call *call);
+
+/* Returns new all of standard input, NUL-terminated, at most `max` bytes; NULL
+ * has told why. */
+char	*cli_read_stdin(const struct cli_call *call, size_t max, size_t *len);
+
+int	cli_serve(const struct cli_call *call);
+int	cli_check(const struct cli_call *call);
+int	cli_publish(const struct cli_call *call);
+int	cli_tail(const struct cli_call *call);
+
+#endif

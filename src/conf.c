@@ -1,0 +1,819 @@
+/*
+ * conf.c - where values come from, and the rules between them.
+ *
+ * A value from any source goes through apply(), which the table steers; the
+ * file, the environment and the command line differ only in the place they
+ * name.
+ */
+#include "config.h"
+
+#include "conf.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "auth.h"
+#include "conf_internal.h"
+#include "text.h"
+
+#define SPACE		" \t\r\n"
+#define PLACE_SIZE	256
+
+extern char **environ;
+
+int
+conf_fail(char *err, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(err, size, fmt, ap);	/* a cut message still helps */
+	va_end(ap);
+	return -1;
+}
+
+/*
+ * Lists.
+ */
+
+static void
+list_fini(struct conf_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->v[i]);
+	free(l->v);
+	l->v = NULL;
+	l->n = 0;
+}
+
+/* Append a copy of `len` bytes.  0, or -1 when memory ran out. */
+static int
+list_add(struct conf_list *l, const char *p, size_t len)
+{
+	char **v, *copy;
+
+	if ((v = realloc(l->v, (l->n + 2) * sizeof *v)) == NULL)
+		return -1;
+	l->v = v;
+	v[l->n] = NULL;
+	if ((copy = strndup(p, len)) == NULL)
+		return -1;
+	v[l->n++] = copy;
+	v[l->n] = NULL;
+	return 0;
+}
+
+/* Cut `value` into words as its type has it.  0, or -1 when memory ran out; the
+ * list is legal either way. */
+static int
+list_split(struct conf_list *l, enum conf_type type, const char *value)
+{
+	const char *separators = type == CONF_KEYS ? "," : "," SPACE,
+	    *p = value;
+	struct buf word = { 0 };
+	size_t len;
+	int r = 0;
+
+	if ((l->v = calloc(1, sizeof *l->v)) == NULL)
+		return -1;
+	while (r == 0) {
+		p += strspn(p, "," SPACE);
+		if (*p == '\0')
+			break;
+		word.len = 0;
+		while (*p != '\0' && strchr(separators, *p) == NULL) {
+			if (type == CONF_TOPICS && *p == '\\' && p[1] != '\0' &&
+			    strchr(", \\", p[1]) != NULL)
+				p++;
+			buf_addc(&word, *p++);
+		}
+		for (len = word.len; len > 0 && type == CONF_KEYS &&
+		    strchr(SPACE, word.p[len - 1]) != NULL; len--)
+			;
+		r = word.failed ? -1 : list_add(l, word.p, len);
+	}
+	buf_fini(&word);
+	return r;
+}
+
+/*
+ * One value.
+ */
+
+static void *
+field(struct conf *c, const struct conf_option *o)
+{
+	return (char *)c + o->offset;
+}
+
+static int
+apply_number(void *to, const struct conf_option *o, const char *p, size_t len,
+    char *why, size_t size)
+{
+	char range[128];
+	uint64_t n;
+	int64_t ms;
+
+	conf_format_range(range, sizeof range, o);
+	if (o->type == CONF_UINT) {
+		if (text_parse_u64(p, len, &n) == -1)
+			return conf_fail(why, size, "is not a whole number; %s",
+			    range);
+	} else if (o->type == CONF_SIZE) {
+		if (text_parse_size(p, len, &n) == -1)
+			return conf_fail(why, size, "is not a size; write a "
+			    "whole number and k, M or G, such as 64k");
+	} else {
+		if (text_parse_duration_ms(p, len, &ms) == -1 || ms < 0)
+			return conf_fail(why, size, "is not a time; write a "
+			    "whole number and ms, s, m, h or d, such as 15s");
+		n = (uint64_t)ms;
+	}
+	if ((n < o->min || n > o->max) && !(n == 0 && o->zero))
+		return conf_fail(why, size, "is out of range; %s", range);
+	if (o->type == CONF_DURATION) {
+		ms = (int64_t)n;
+		memcpy(to, &ms, sizeof ms);
+	} else
+		memcpy(to, &n, sizeof n);
+	return 0;
+}
+
+static int
+apply_word(void *to, const struct conf_option *o, const char *p, size_t len,
+    char *why, size_t size)
+{
+	char range[128];
+	const char *word;
+	size_t n;
+	bool yes;
+	int index = 0;
+
+	for (word = o->words; ; word += n + 1, index++) {
+		n = strcspn(word, " ");
+		if (n == len && strncmp(word, p, n) == 0)
+			break;
+		if (word[n] == '\0') {
+			conf_format_range(range, sizeof range, o);
+			return conf_fail(why, size, "is none of its values: %s",
+			    range);
+		}
+	}
+	if (o->size == sizeof yes) {
+		yes = index != 0;
+		memcpy(to, &yes, sizeof yes);
+	} else
+		memcpy(to, &index, sizeof index);
+	return 0;
+}
+
+/* *word is what was wrong, when it is not the whole value. */
+static int
+apply_list(struct conf_list *to, const struct conf_option *o, const char *value,
+    char *word, size_t word_size, char *why, size_t size)
+{
+	bool admin = strcmp(o->name, "server.admin_listen") == 0;
+	struct conf_list l = { 0 };
+	size_t i;
+
+	if (list_split(&l, o->type, value) == -1) {
+		list_fini(&l);
+		return conf_fail(why, size, "needs more memory than there is");
+	}
+	if (admin && l.n == 1 && strcmp(l.v[0], "off") == 0) {
+		free(l.v[0]);
+		l.v[0] = NULL;
+		l.n = 0;
+	} else if (l.n == 0 && (admin ||
+	    strcmp(o->name, "server.listen") == 0)) {
+		list_fini(&l);
+		return conf_fail(why, size, "names no address%s",
+		    admin ? "; write off for none" : "");
+	}
+	for (i = 0; i < l.n; i++)
+		if (o->check != NULL && !o->check(l.v[i], why, size)) {
+			(void)snprintf(word, word_size, "%s", l.v[i]);
+			list_fini(&l);
+			return -1;
+		}
+	list_fini(to);
+	*to = l;
+	return 0;
+}
+
+static int
+apply_text(char **to, const struct conf_option *o, const char *p, size_t len,
+    char *why, size_t size)
+{
+	char *copy;
+
+	if ((copy = strndup(p, len)) == NULL)
+		return conf_fail(why, size, "needs more memory than there is");
+	if (o->check != NULL && !o->check(copy, why, size)) {
+		free(copy);
+		return -1;
+	}
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+/* Put `value` into the field.  0; or -1 with a phrase in `why` about `word`,
+ * which is the value or the part of it that was wrong. */
+static int
+apply(struct conf *c, const struct conf_option *o, const char *value,
+    char *word, size_t word_size, char *why, size_t size)
+{
+	const char *p = value + strspn(value, SPACE);
+	size_t len = strlen(p);
+
+	while (len > 0 && strchr(SPACE, p[len - 1]) != NULL)
+		len--;
+	if (len >= 2 && !o->secret && (*p == '"' || *p == '\'') &&
+	    p[len - 1] == *p)
+		return conf_fail(why, size, "is written without the quotes");
+	switch (o->type) {
+	case CONF_LIST:
+	case CONF_TOPICS:
+	case CONF_KEYS:
+		return apply_list(field(c, o), o, value, word, word_size, why,
+		    size);
+	case CONF_TEXT:
+	case CONF_UINT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+	case CONF_WORD:
+		break;
+	}
+	/* An empty issuer would switch a check off that somebody meant to
+	 * have. */
+	if (len == 0)
+		return conf_fail(why, size, "has no value");
+	switch (o->type) {
+	case CONF_TEXT:
+		/* A secret is taken byte for byte. */
+		if (o->secret)
+			return apply_text(field(c, o), o, value, strlen(value),
+			    why, size);
+		return apply_text(field(c, o), o, p, len, why, size);
+	case CONF_UINT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+		return apply_number(field(c, o), o, p, len, why, size);
+	case CONF_WORD:
+		return apply_word(field(c, o), o, p, len, why, size);
+	case CONF_LIST:
+	case CONF_TOPICS:
+	case CONF_KEYS:
+		break;
+	}
+	return 0;
+}
+
+/* Make bytes fit to be shown in a message. */
+static void
+make_printable(char *p)
+{
+	for (; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
+const char *
+conf_show(char out[CONF_SHOWN_SIZE], const char *word)
+{
+	size_t len = strlen(word), max = 60;
+
+	if (len > max) {
+		while (max > 0 && ((unsigned char)word[max] & 0xc0) == 0x80)
+			max--;
+		(void)snprintf(out, CONF_SHOWN_SIZE, "%.*s...", (int)max, word);
+	} else
+		(void)snprintf(out, CONF_SHOWN_SIZE, "%s", word);
+	make_printable(out);
+	return out;
+}
+
+/* Begin a message: "fanfare.conf:12: store.path: "; "--store.path: " says it
+ * once. */
+static const char *
+place(char out[PLACE_SIZE], const char *where, const char *name)
+{
+	if (strncmp(where, "--", 2) == 0 && strcmp(where + 2, name) == 0)
+		(void)snprintf(out, PLACE_SIZE, "%s", where);
+	else
+		(void)snprintf(out, PLACE_SIZE, "%s: %s", where, name);
+	return out;
+}
+
+static int
+set(struct conf *c, const struct conf_option *o, const char *value,
+    const char *where, char *err, size_t size)
+{
+	char word[4096], why[256], shown[CONF_SHOWN_SIZE], at[PLACE_SIZE],
+	    *copy;
+	const char *comment = "";
+
+	(void)place(at, where, o->name);
+	if (o->refused != NULL)
+		return conf_fail(err, size, "%s: %s", at, o->refused);
+	if ((copy = strdup(where)) == NULL)
+		return conf_fail(err, size, "%s: out of memory", where);
+	(void)snprintf(word, sizeof word, "%s", value);
+	if (apply(c, o, value, word, sizeof word, why, sizeof why) == -1) {
+		free(copy);
+		if (strstr(value, " #") != NULL)
+			comment = " (a comment stands on a line of its own)";
+		if (o->secret || *word == '\0')
+			return conf_fail(err, size, "%s: %s%s", at, why,
+			    o->secret ? "" : comment);
+		return conf_fail(err, size, "%s: \"%s\" %s%s", at,
+		    conf_show(shown, word), why, comment);
+	}
+	free(c->where[o - conf_table]);
+	c->where[o - conf_table] = copy;
+	if (strcmp(o->name, "server.listen") == 0)
+		c->listen_is_port = false;
+	return 0;
+}
+
+/* The same for an option that is set already: who set it, or "default". */
+static const char *
+place_of(char out[PLACE_SIZE], const struct conf *c, const char *name)
+{
+	const char *where = c->where[conf_find(name) - conf_table];
+
+	return place(out, where != NULL ? where : "default", name);
+}
+
+/* Who set it, alone. */
+static const char *
+where_is(const struct conf *c, const char *name)
+{
+	const char *where = c->where[conf_find(name) - conf_table];
+
+	return where != NULL ? where : "default";
+}
+
+struct conf *
+conf_new(void)
+{
+	char word[64], why[256];
+	struct conf *c;
+	size_t i;
+
+	if ((c = calloc(1, sizeof *c)) == NULL)
+		return NULL;
+	if ((c->where = calloc(conf_table_n, sizeof *c->where)) == NULL)
+		goto fail_c;
+	for (i = 0; i < conf_table_n; i++) {
+		const struct conf_option *o = &conf_table[i];
+		bool is_list = o->type == CONF_LIST || o->type == CONF_TOPICS ||
+		    o->type == CONF_KEYS;
+
+		if (o->refused != NULL || (o->def == NULL && !is_list))
+			continue;
+		if (apply(c, o, o->def != NULL ? o->def : "", word, sizeof word,
+		    why, sizeof why) == -1)
+			goto fail_c;
+	}
+	return c;
+
+fail_c:
+	conf_free(c);
+	return NULL;
+}
+
+void
+conf_free(struct conf *c)
+{
+	size_t i;
+
+	if (c == NULL)
+		return;
+	for (i = 0; i < conf_table_n; i++) {
+		const struct conf_option *o = &conf_table[i];
+
+		if (c->where != NULL)
+			free(c->where[i]);
+		if (o->refused != NULL)
+			continue;
+		switch (o->type) {
+		case CONF_TEXT:
+			free(*(char **)field(c, o));
+			break;
+		case CONF_LIST:
+		case CONF_TOPICS:
+		case CONF_KEYS:
+			list_fini(field(c, o));
+			break;
+		case CONF_UINT:
+		case CONF_SIZE:
+		case CONF_DURATION:
+		case CONF_WORD:
+			break;
+		}
+	}
+	free(c->where);
+	free(c->file);
+	free(c->dev_secret);
+	free(c->dev_token_key);
+	free(c);
+}
+
+/*
+ * Names, right and nearly right.
+ */
+
+bool
+conf_known(const char *name)
+{
+	return conf_find(name) != NULL;
+}
+
+bool
+conf_is_secret(const char *name)
+{
+	const struct conf_option *o = conf_find(name);
+
+	return o != NULL && o->secret;
+}
+
+const char *
+conf_alias(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_table_n; i++)
+		if (conf_table[i].alias != NULL &&
+		    strcmp(conf_table[i].alias, name) == 0)
+			return conf_table[i].name;
+	return NULL;
+}
+
+#define MAX_WORD	64
+
+size_t
+conf_distance(const char *a, const char *b)
+{
+	size_t row[3][MAX_WORD + 1], *before = row[0], *last = row[1],
+	    *now = row[2], *t, alen = strlen(a), blen = strlen(b), i, j, best;
+
+	if (alen > MAX_WORD || blen > MAX_WORD)
+		return MAX_WORD;
+	for (j = 0; j <= blen; j++) {
+		before[j] = 0;
+		last[j] = j;
+	}
+	for (i = 1; i <= alen; i++) {
+		now[0] = i;
+		for (j = 1; j <= blen; j++) {
+			best =
+			    last[j - 1] + (tolower((unsigned char)a[i - 1]) !=
+			    tolower((unsigned char)b[j - 1]));
+			if (last[j] + 1 < best)
+				best = last[j] + 1;
+			if (now[j - 1] + 1 < best)
+				best = now[j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+			    a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+				best = before[j - 2] + 1;
+			now[j] = best;
+		}
+		t = before;
+		before = last;
+		last = now;
+		now = t;
+	}
+	return last[blen];
+}
+
+const struct conf_option *
+conf_nearest_option(const char *name)
+{
+	const struct conf_option *found = NULL;
+	const char *key, *dot = strchr(name, '.');
+	size_t i, d, best = 3;
+
+	for (i = 0; i < conf_table_n; i++) {
+		key = strchr(conf_table[i].name, '.') + 1;
+		if (conf_table[i].refused != NULL)
+			continue;
+		if (strcasecmp(key, dot != NULL ? dot + 1 : name) == 0)
+			return &conf_table[i];
+		d = conf_distance(dot != NULL ? conf_table[i].name : key, name);
+		if (d < best) {
+			best = d;
+			found = &conf_table[i];
+		}
+	}
+	return found;
+}
+
+const char *
+conf_nearest(const char *name)
+{
+	const struct conf_option *o = conf_nearest_option(name);
+
+	return o != NULL ? o->name : NULL;
+}
+
+int
+conf_set(struct conf *c, const char *name, const char *value, const char *where,
+    char *err, size_t size)
+{
+	const struct conf_option *o = conf_find(name);
+	char shown[CONF_SHOWN_SIZE], at[PLACE_SIZE];
+
+	if (o != NULL)
+		return set(c, o, value, where, err, size);
+	o = conf_nearest_option(name);
+	return conf_fail(err, size, "%s: no such option%s%s%s",
+	    place(at, where, conf_show(shown, name)),
+	    o != NULL ? "; did you mean " : "",
+	    o != NULL ? o->name : "", o != NULL ? "?" : "");
+}
+
+/*
+ * The environment.
+ */
+
+/* FANFARE_STORE_RETAIN_AGE */
+static void
+env_name(char out[96], const struct conf_option *o)
+{
+	size_t n;
+	char *p;
+
+	n = (size_t)snprintf(out, 96, "FANFARE_%s", o->name);
+	for (p = out; p < out + n; p++)
+		*p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+}
+
+static int
+load_variable(struct conf *c, const char *name, const char *value, char *err,
+    size_t size)
+{
+	const struct conf_option *found = NULL;
+	char env[96], shown[CONF_SHOWN_SIZE];
+	size_t i, d, best = 4;
+
+	for (i = 0; i < conf_table_n; i++) {
+		env_name(env, &conf_table[i]);
+		if ((d = conf_distance(env, name)) < best) {
+			best = d;
+			found = &conf_table[i];
+		}
+		if (d == 0 && strcmp(env, name) == 0)
+			return *value == '\0' ? 0 :
+			    set(c, &conf_table[i], value, name, err, size);
+	}
+	if (strcmp(name, "FANFARE_URL") == 0 ||
+	    strcmp(name, "FANFARE_API_KEY") == 0 ||
+	    strcmp(name, "FANFARE_PORT") == 0 ||
+	    strncmp(name, "FANFARE_PORT_", 13) == 0 ||
+	    strncmp(name, "FANFARE_SERVICE_", 16) == 0)
+		return 0;
+	if (found == NULL)
+		return conf_fail(err, size, "%s: no option has this "
+		    "variable; \"fanfare serve --help\" lists the options",
+		    conf_show(shown, name));
+	env_name(env, found);
+	return conf_fail(err, size, "%s: no option has this variable; did you "
+	    "mean %s?", conf_show(shown, name), env);
+}
+
+static int
+load_port(struct conf *c, char *err, size_t size)
+{
+	const struct conf_option *o = conf_find("server.listen");
+	const char *port = getenv("PORT");
+	char address[32];
+	uint64_t n;
+
+	if (port == NULL || *port == '\0')
+		return 0;
+	if (text_parse_u64(port, strlen(port), &n) == -1 || n > 65535)
+		return conf_fail(err, size, "PORT: server.listen: it is not a "
+		    "port, 0 to 65535");
+	(void)snprintf(address, sizeof address, "0.0.0.0:%u",
+	    (unsigned int)n);	/* fits: five digits */
+	if (set(c, o, address, "PORT", err, size) == -1)
+		return -1;
+	c->listen_is_port = true;
+	return 0;
+}
+
+int
+conf_load_env(struct conf *c, char *err, size_t size)
+{
+	char name[128];
+	char **e;
+	size_t len;
+
+	/* First, so that FANFARE_SERVER_LISTEN, which was meant for us,
+	 * wins. */
+	if (load_port(c, err, size) == -1)
+		return -1;
+	for (e = environ; e != NULL && *e != NULL; e++) {
+		len = strcspn(*e, "=");
+		if (strncmp(*e, "FANFARE_", 8) != 0 || (*e)[len] != '=')
+			continue;
+		(void)snprintf(name, sizeof name, "%.*s", (int)len, *e);
+		if (load_variable(c, name, *e + len + 1, err, size) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * The rules between options.
+ */
+
+/* A list with one address that strangers can reach: `*which` is it. */
+static bool
+is_reachable(const struct conf_list *l, const char **which)
+{
+	struct conf_listen a;
+	char why[256];
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (conf_parse_listen(l->v[i], &a, why, sizeof why) == -1 ||
+		    !conf_listen_is_loopback(&a)) {
+			*which = l->v[i];
+			return true;
+		}
+	return false;
+}
+
+/* Make the API key named dev, unless the configuration has one of that name. */
+static int
+add_dev_key(struct conf *c)
+{
+	char entry[256];
+	const char *p;
+	size_t i;
+
+	for (i = 0; i < c->api_keys.n; i++) {
+		p = c->api_keys.v[i];
+		if (strncmp(p, "dev:", 4) == 0) {
+			free(c->dev_secret);
+			c->dev_secret = strndup(p + 4, strcspn(p + 4, ":"));
+			return c->dev_secret == NULL ? -1 : 0;
+		}
+	}
+	if (c->dev_secret == NULL &&
+	    (c->dev_secret = auth_make_secret()) == NULL)
+		return -1;
+	(void)snprintf(entry, sizeof entry, "dev:%s", c->dev_secret);
+	return list_add(&c->api_keys, entry, strlen(entry));
+}
+
+static int
+finish_dev(struct conf *c, char *err, size_t size)
+{
+	static const char *const origins[] = {
+		"http://localhost:*", "http://127.0.0.1:*",
+		"http://localhost", "http://127.0.0.1",
+	};
+	bool everybody = c->cors_origins.n > 0 &&
+	    strcmp(c->cors_origins.v[0], "*") == 0;
+	const char *which;
+	char address[32], at[PLACE_SIZE];
+	size_t i;
+
+	c->demo = true;
+	if (c->listen_is_port) {
+		/* A platform's PORT names the port; --dev the address. */
+		(void)snprintf(address, sizeof address, "127.0.0.1%s",
+		    strrchr(c->listen.v[0], ':'));	/* fits: load_port */
+		list_fini(&c->listen);
+		if (list_add(&c->listen, address, strlen(address)) == -1)
+			goto no_memory;
+	}
+	if (is_reachable(&c->listen, &which))
+		return conf_fail(err, size, "%s: with --dev everybody may "
+		    "read, so it listens on loopback only, not on %s",
+		    place_of(at, c, "server.listen"), which);
+	if (is_reachable(&c->admin_listen, &which))
+		return conf_fail(err, size, "%s: with --dev it listens on "
+		    "loopback only, not on %s", place_of(at, c,
+		    "server.admin_listen"), which);
+	list_fini(&c->public_topics);
+	if (list_add(&c->public_topics, "**", 2) == -1 || add_dev_key(c) == -1)
+		goto no_memory;
+	if (c->auth_key == NULL && c->auth_key_file == NULL) {
+		if (c->dev_token_key == NULL &&
+		    (c->dev_token_key = auth_make_secret()) == NULL)
+			goto no_memory;
+		if ((c->auth_key = strdup(c->dev_token_key)) == NULL)
+			goto no_memory;
+	}
+	for (i = 0; !everybody && i < sizeof origins / sizeof origins[0]; i++)
+		if (list_add(&c->cors_origins, origins[i],
+		    strlen(origins[i])) == -1)
+			goto no_memory;
+	return 0;
+
+no_memory:
+	return conf_fail(err, size, "--dev: out of memory");
+}
+
+/* A relative log lies in $STATE_DIRECTORY, whose first entry counts. */
+static int
+finish_path(struct conf *c, char *err, size_t size)
+{
+	const char *dir = getenv("STATE_DIRECTORY");
+	struct buf path = { 0 };
+
+	if (dir == NULL || *dir == '\0' || *dir == ':' || *c->store_path == '/')
+		return 0;
+	buf_add(&path, dir, strcspn(dir, ":"));
+	buf_addc(&path, '/');
+	buf_adds(&path, c->store_path);
+	buf_addc(&path, '\0');
+	if (path.failed) {
+		buf_fini(&path);
+		return conf_fail(err, size, "STATE_DIRECTORY: store.path: out "
+		    "of memory");
+	}
+	free(c->store_path);
+	c->store_path = path.p;
+	return 0;
+}
+
+/* One address cannot be public and for administrators at once. */
+static int
+check_listens(const struct conf *c, char *err, size_t size)
+{
+	struct conf_listen a;
+	char why[256], at[PLACE_SIZE];
+	size_t i, j;
+
+	for (i = 0; i < c->admin_listen.n; i++)
+		for (j = 0; j < c->listen.n; j++) {
+			if (strcmp(c->admin_listen.v[i], c->listen.v[j]) != 0)
+				continue;
+			if (conf_parse_listen(c->listen.v[j], &a, why,
+			    sizeof why) == 0 && strcmp(a.port, "0") == 0)
+				continue;
+			return conf_fail(err, size, "%s: %s is server.listen "
+			    "too (%s); give it another port, or write off",
+			    place_of(at, c, "server.admin_listen"),
+			    c->listen.v[j], where_is(c, "server.listen"));
+		}
+	return 0;
+}
+
+static int
+check_rules(const struct conf *c, char *err, size_t size)
+{
+	char event[CONF_NUMBER_SIZE], at[PLACE_SIZE];
+	size_t i;
+
+	conf_format_number(event, CONF_SIZE, c->max_event_bytes);
+	if (c->max_body_bytes < c->max_event_bytes)
+		return conf_fail(err, size, "%s: is smaller than "
+		    "server.max_event, which is %s (%s)", place_of(at, c,
+		    "server.max_body"), event, where_is(c, "server.max_event"));
+	if (c->queue_bytes / 2 < c->max_event_bytes)
+		return conf_fail(err, size, "%s: must be at least twice "
+		    "server.max_event, which is %s (%s)",
+		    place_of(at, c, "stream.queue"), event,
+		    where_is(c, "server.max_event"));
+	for (i = 0; c->cors_origins.n > 1 && i < c->cors_origins.n; i++)
+		if (strcmp(c->cors_origins.v[i], "*") == 0)
+			return conf_fail(err, size, "%s: * stands alone",
+			    place_of(at, c, "server.cors_origins"));
+	if (c->auth_key != NULL && c->auth_key_file != NULL)
+		return conf_fail(err, size, "%s: auth.key is set too (%s); "
+		    "keep one of them", place_of(at, c, "auth.key_file"),
+		    where_is(c, "auth.key"));
+	return check_listens(c, err, size);
+}
+
+int
+conf_finish(struct conf *c, char *err, size_t size)
+{
+	if (check_rules(c, err, size) == -1)
+		return -1;
+	if (c->dev && finish_dev(c, err, size) == -1)
+		return -1;
+	if (c->api_keys.n == 0 && c->api_keys_file == NULL &&
+	    c->auth_key == NULL && c->auth_key_file == NULL)
+		return conf_fail(err, size, "no key is configured, so nobody "
+		    "could publish.  Make one and start again:\n"
+		    "    export FANFARE_AUTH_API_KEYS=backend:$(fanfare key)\n"
+		    "or write it into the configuration (auth.api_keys, or "
+		    "auth.key for tokens),\n"
+		    "or try things out with keys made for one run: fanfare "
+		    "serve --dev");
+	return finish_path(c, err, size);
+}

@@ -1,0 +1,79 @@
+/*
+ * conf_internal.h - what conf*.c share: the table of options.
+ */
+#ifndef CONF_INTERNAL_H
+#define CONF_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf.h"
+
+enum conf_type {
+	CONF_UINT,		/* uint64_t */
+	CONF_SIZE,		/* uint64_t, bytes */
+	CONF_DURATION,		/* int64_t, ms */
+	CONF_TEXT,		/* char *, heap or NULL */
+	CONF_WORD,		/* index into `words`: int, enum or bool */
+	CONF_LIST,		/* struct conf_list */
+	CONF_TOPICS,		/* the same, with backslashes */
+	CONF_KEYS,		/* the same, separated by commas alone */
+};
+
+struct conf_option {
+	const char	*name;		/* section.key */
+	const char	*alias;		/* short name as an option, or NULL */
+	enum conf_type	 type;
+	size_t		 offset, size;	/* of the field in struct conf */
+	const char	*def;		/* as one writes it; NULL = none */
+	const char	*example;	/* when there is no default */
+	const char	*words;		/* CONF_WORD: "full normal" */
+	uint64_t	 min, max;	/* numbers */
+	bool		 zero;		/* 0 is legal too, whatever `min` */
+	bool		 secret;	/* never shown */
+	const char	*refused;	/* not in this version: why */
+	/* One word of a list, or the text; false with `why` completing
+	 * `"WORD" ...`. */
+	bool		(*check)(const char *word, char *why, size_t size);
+	const char	*help;		/* plain sentences */
+};
+
+struct conf_section {
+	const char	*name, *help;
+};
+
+extern const struct conf_option	 conf_table[];
+extern const size_t		 conf_table_n;
+extern const struct conf_section conf_sections[];
+extern const size_t		 conf_sections_n;
+
+/* NULL: no such option. */
+const struct conf_option *conf_find(const char *name);
+/* The option meant by `name`, or NULL: the same key in another section, else
+ * the nearest spelling. */
+const struct conf_option *conf_nearest_option(const char *name);
+
+/* Put a message down; always -1, so that a caller can end with it. */
+int	conf_fail(char *err, size_t size, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+/* Fit a word from outside into a message: cut, and without controls. */
+#define CONF_SHOWN_SIZE		80
+const char	*conf_show(char out[CONF_SHOWN_SIZE], const char *word);
+
+/* "64k", "15s", "24h" ... in the largest unit that fits. */
+#define CONF_NUMBER_SIZE	32
+void	conf_format_number(char out[CONF_NUMBER_SIZE], enum conf_type type,
+	    uint64_t n);
+/* "1s to 60s", "full or normal"; "" when nothing is to be said. */
+void	conf_format_range(char *out, size_t size, const struct conf_option *o);
+
+/* Checks of the table's rows (conf_check.c). */
+bool	conf_check_listen(const char *word, char *why, size_t size);
+bool	conf_check_net(const char *word, char *why, size_t size);
+bool	conf_check_origin(const char *word, char *why, size_t size);
+bool	conf_check_topic(const char *word, char *why, size_t size);
+bool	conf_check_cookie(const char *word, char *why, size_t size);
+bool	conf_check_text(const char *word, char *why, size_t size);
+
+#endif

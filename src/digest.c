@@ -1,0 +1,58 @@
+/*
+ * digest.c - a thin layer over EVP.
+ */
+#include "config.h"
+
+#include "digest.h"
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct digest {
+	EVP_MD_CTX	*ctx;
+	bool		 failed;
+};
+
+struct digest *
+digest_new(void)
+{
+	struct digest *d;
+
+	if ((d = calloc(1, sizeof(*d))) == NULL)
+		return NULL;
+	if ((d->ctx = EVP_MD_CTX_new()) == NULL ||
+	    EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) != 1) {
+		EVP_MD_CTX_free(d->ctx);
+		free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void
+digest_add(struct digest *d, const void *p, size_t len)
+{
+	uint64_t n = len;
+
+	if (EVP_DigestUpdate(d->ctx, &n, sizeof(n)) != 1 ||
+	    (len > 0 && EVP_DigestUpdate(d->ctx, p, len) != 1))
+		d->failed = true;
+}
+
+int
+digest_end(struct digest *d, unsigned char out[DIGEST_BYTES])
+{
+	unsigned char full[EVP_MAX_MD_SIZE];
+	bool failed = d->failed;
+
+	if (EVP_DigestFinal_ex(d->ctx, full, NULL) != 1)
+		failed = true;
+	else
+		memcpy(out, full, DIGEST_BYTES);
+	EVP_MD_CTX_free(d->ctx);
+	free(d);
+	return failed ? -1 : 0;
+}

@@ -1,0 +1,20 @@
+/*
+ * digest.h - SHA-256 of several pieces, each with its length, cut to 16 bytes.
+ *
+ * Pure; OpenSSL's.  Lengths go in too, so that ("ab","c") and ("a","bc") differ.
+ */
+#ifndef DIGEST_H
+#define DIGEST_H
+
+#include <stddef.h>
+
+#define DIGEST_BYTES	16
+
+struct digest;
+
+struct digest	*digest_new(void);	/* NULL: no memory */
+void		 digest_add(struct digest *d, const void *p, size_t len);
+/* Frees it.  0; or -1 when anything failed on the way. */
+int		 digest_end(struct digest *d, unsigned char out[DIGEST_BYTES]);
+
+#endif

@@ -1,0 +1,608 @@
+/*
+ * http.c - the http thread: libmicrohttpd in our own loop, and requests to handlers.
+ *
+ * Each listening socket has a daemon without a thread; its epoll descriptor stands in
+ * ours beside the mailbox.  A request that waits for a commit or a page is suspended,
+ * and resumed here when the message comes.  (libmicrohttpd's own thread would wait
+ * without limit when exactly 128 events are ready.)
+ *
+ * The query is parsed by us from the raw address: see query.h.
+ */
+#include "config.h"
+
+#include "http.h"
+
+#include <sys/epoll.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "http_internal.h"
+#include "log.h"
+#include "metrics.h"
+
+#define CONNECTION_MEMORY	(24u * 1024)	/* head of a request, with 8 kB tokens */
+#define WAIT_MS			1000
+
+struct reload {
+	struct msg	 msg;
+	struct auth	*auth;
+};
+
+static const struct route public_routes[] = {
+	{ "/events", METHOD_GET, "GET, OPTIONS", NULL, subscribe_run },
+	{ "/history", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	    history_run },
+	{ "/publish", METHOD_POST, "POST, OPTIONS", publish_begin, publish_run },
+	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	    health_run },
+	{ NULL, 0, NULL, NULL, NULL }
+};
+
+static const struct route admin_routes[] = {
+	{ "/metrics", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	    metrics_run },
+	{ "/stats", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	    stats_run },
+	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	    health_run },
+	{ NULL, 0, NULL, NULL, NULL }
+};
+
+static const struct route demo_route = {
+	"/", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL, demo_run
+};
+
+const char *
+rq_header(struct request *rq, const char *name)
+{
+	return MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name);
+}
+
+void
+rq_add_headers(struct request *rq, struct MHD_Response *r)
+{
+	/* Failures mean no memory; the response then goes without. */
+	(void)MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	(void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	access_cors(rq, r);
+}
+
+enum answer
+rq_answer(struct request *rq, unsigned int status, const char *type,
+    struct buf *body, const char *const *headers)
+{
+	struct MHD_Response *r;
+	enum MHD_Result ok;
+
+	if (body->failed) {
+		buf_fini(body);
+		return ANSWER_FAILED;
+	}
+	if (body->len == 0) {
+		buf_fini(body);
+		r = MHD_create_response_from_buffer(0, NULL,
+		    MHD_RESPMEM_PERSISTENT);
+	} else
+		r = MHD_create_response_from_buffer(body->len, body->p,
+		    MHD_RESPMEM_MUST_FREE);
+	if (r == NULL) {
+		buf_fini(body);
+		return ANSWER_FAILED;
+	}
+	*body = (struct buf){ 0 };
+	if (type != NULL)
+		(void)MHD_add_response_header(r, "Content-Type", type);
+	for (; headers != NULL && headers[0] != NULL; headers += 2)
+		(void)MHD_add_response_header(r, headers[0], headers[1]);
+	if (MHD_get_response_header(r, "Cache-Control") == NULL)
+		(void)MHD_add_response_header(r, "Cache-Control", "no-store");
+	rq_add_headers(rq, r);
+	ok = MHD_queue_response(rq->conn, status, r);
+	MHD_destroy_response(r);
+	return ok == MHD_YES ? ANSWERED : ANSWER_FAILED;
+}
+
+enum answer
+rq_problem(struct request *rq, enum problem p, const char *detail,
+    const char *why, const char *topic)
+{
+	static const char challenge[] = "Bearer realm=\"fanfare\"";
+	static const char challenge_invalid[] =
+	    "Bearer realm=\"fanfare\", error=\"invalid_token\"";
+	static const char challenge_scope[] =
+	    "Bearer realm=\"fanfare\", error=\"insufficient_scope\"";
+	const char *headers[7] = { NULL };
+	struct buf b = { 0 }, said = { 0 };
+	unsigned int status = problem_status(p);
+	enum answer a;
+	size_t n = 0;
+
+	log_info("http: %u %s ref=%s %s %.*s from %s%s%s", status,
+	    problem_code(p), rq->ref, rq->method, (int)rq->path_len, rq->uri,
+	    rq->peer, why != NULL || detail != NULL ? ": " : "",
+	    why != NULL ? why : detail != NULL ? detail : "");
+	if (status == 401 || status == 403) {
+		metric_add(METRIC_AUTH_REFUSED, 1);
+		headers[n++] = "WWW-Authenticate";
+		headers[n++] = p == PROBLEM_TOKEN_MISSING ? challenge :
+		    status == 403 ? challenge_scope : challenge_invalid;
+	} else if (status == 405) {
+		headers[n++] = "Allow";
+		headers[n++] = rq->route->allow;
+	} else if (status == 503 || status == 429) {
+		headers[n++] = "Retry-After";
+		headers[n++] = "2";
+	}
+	if (why != NULL && rq->http->conf.dev) {
+		buf_adds(&said, detail);
+		buf_adds(&said, ": ");
+		buf_adds(&said, why);
+		buf_addc(&said, '\0');
+		if (!said.failed)
+			detail = said.p;
+	}
+	if (rq->in_stream && (status == 401 || status == 403)) {
+		a = subscribe_refuse(rq, p, detail != NULL ? detail : "");
+		buf_fini(&said);
+		return a;
+	}
+	problem_render(&b, p, detail, rq->ref, topic);
+	buf_fini(&said);
+	a = rq_answer(rq, status, "application/problem+json", &b, headers);
+	return a;
+}
+
+enum answer
+rq_problemf(struct request *rq, enum problem p, const char *fmt, ...)
+{
+	char detail[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	return rq_problem(rq, p, detail, NULL, NULL);
+}
+
+enum answer
+rq_suspend(struct request *rq)
+{
+	rq->waiting = true;
+	rq->http->waiting++;
+	MHD_suspend_connection(rq->conn);
+	return ANSWER_LATER;
+}
+
+static void
+resume(struct request *rq)
+{
+	assert(rq->waiting);
+	rq->waiting = false;
+	rq->http->waiting--;
+	rq->listener->due = true;
+	MHD_resume_connection(rq->conn);
+}
+
+/* libmicrohttpd calls it with the request line's target, first of all. */
+static void *
+begin_request(void *cls, const char *uri, struct MHD_Connection *c)
+{
+	struct listener *l = cls;
+	struct request *rq;
+	const char *mark;
+
+	if ((rq = calloc(1, sizeof(*rq))) == NULL)
+		return NULL;
+	rq->http = l->http;
+	rq->listener = l;
+	rq->conn = c;
+	rq->handoff.fd = -1;
+	/* A proxy may send the absolute form. */
+	if (strncmp(uri, "http://", 7) == 0 && strchr(uri + 7, '/') != NULL)
+		uri = strchr(uri + 7, '/');
+	if ((rq->uri = strdup(uri)) == NULL) {
+		free(rq);
+		return NULL;
+	}
+	rq->path_len = strcspn(rq->uri, "?");
+	mark = rq->uri + rq->path_len;
+	rq->query = *mark == '?' ? mark + 1 : mark;
+	(void)snprintf(rq->ref, sizeof(rq->ref), "%08x",
+	    (unsigned int)clock_random(UINT32_MAX));
+	metric_add(METRIC_REQUESTS, 1);
+	return rq;
+}
+
+static void
+end_request(void *cls, struct MHD_Connection *c, void **req,
+    enum MHD_RequestTerminationCode why)
+{
+	struct request *rq = *req;
+
+	(void)cls, (void)c, (void)why;
+	*req = NULL;
+	if (rq == NULL)
+		return;
+	assert(!rq->waiting);
+	(void)handoff_end(&rq->handoff);
+	if (rq->stream != NULL) {		/* never passed on */
+		hub_leave(rq->http->conf.hub, rq->stream->ask.peer);
+		stream_free(rq->stream);
+	}
+	if (rq->append != NULL) {
+		free(rq->append->frames);
+		free(rq->append);
+	}
+	page_job_free(rq->job);
+	if (rq->has_id)
+		auth_identity_fini(&rq->id);
+	if (rq->has_q)
+		query_fini(&rq->q);
+	buf_fini(&rq->body);
+	free(rq->uri);
+	free(rq);
+}
+
+static const struct route *
+find_route(const struct request *rq)
+{
+	const struct route *r;
+
+	for (r = rq->listener->admin ? admin_routes : public_routes;
+	    r->path != NULL; r++)
+		if (strlen(r->path) == rq->path_len &&
+		    memcmp(r->path, rq->uri, rq->path_len) == 0)
+			return r;
+	if (!rq->listener->admin && rq->http->conf.demo && rq->path_len == 1 &&
+	    rq->uri[0] == '/')
+		return &demo_route;
+	return NULL;
+}
+
+static unsigned int
+method_bit(const char *method)
+{
+	return strcmp(method, "GET") == 0 ? METHOD_GET :
+	    strcmp(method, "HEAD") == 0 ? METHOD_HEAD :
+	    strcmp(method, "POST") == 0 ? METHOD_POST :
+	    strcmp(method, "OPTIONS") == 0 ? METHOD_OPTIONS : 0;
+}
+
+static enum answer
+preflight(struct request *rq)
+{
+	const char *headers[] = {
+		"Allow", rq->route->allow,
+		"Access-Control-Allow-Methods", rq->route->allow,
+		"Access-Control-Allow-Headers", "authorization, content-type, "
+		    "cache-control, last-event-id, idempotency-key",
+		"Access-Control-Max-Age", "600",
+		NULL
+	};
+	struct buf none = { 0 };
+
+	return rq_answer(rq, 204, NULL, &none, headers);
+}
+
+/* The head is here: what can be refused without the body. */
+static enum answer
+begin(struct request *rq, bool *answered)
+{
+	const char *why;
+	unsigned int bit = method_bit(rq->method);
+	enum answer a = ANSWERED;
+
+	*answered = true;
+	access_peer(rq);
+	if ((rq->route = find_route(rq)) == NULL)
+		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
+		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),
+		    rq->uri, rq->listener->admin ? "/metrics, /stats, /healthz" :
+		    "/events, /history, /publish, /healthz");
+	if (bit == METHOD_OPTIONS)
+		return preflight(rq);
+	if (!(rq->route->methods & bit))
+		return rq_problemf(rq, PROBLEM_METHOD, "use %s on %s, not %.20s",
+		    rq->route->allow, rq->route->path, rq->method);
+	if (query_parse(&rq->q, rq->query, strlen(rq->query), &why) == -1)
+		return rq_problemf(rq, PROBLEM_MALFORMED, "the query %s", why);
+	rq->has_q = true;
+	if (rq->route->begin != NULL) {
+		a = rq->route->begin(rq);
+		if (a != ANSWER_LATER)
+			return a;
+	}
+	*answered = false;
+	return a;
+}
+
+static enum MHD_Result
+handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+    const char *version, const char *body, size_t *body_len, void **req)
+{
+	struct request *rq = *req;
+	enum answer a;
+	bool answered;
+
+	(void)cls, (void)c, (void)url, (void)version;
+	if (rq == NULL)
+		return MHD_NO;		/* no memory in begin_request() */
+	if (!rq->seen) {
+		rq->seen = true;
+		rq->method = method;
+		a = begin(rq, &answered);
+		return answered && a == ANSWER_FAILED ? MHD_NO : MHD_YES;
+	}
+	if (*body_len > 0) {
+		rq->received += *body_len;
+		if (rq->received > rq->http->conf.max_body_bytes) {
+			/* It cannot be answered before it ends; an endless one is
+			 * cut off. */
+			rq->too_large = true;
+			buf_fini(&rq->body);
+			if (rq->received > 4 * rq->http->conf.max_body_bytes)
+				return MHD_NO;
+		} else
+			buf_add(&rq->body, body, *body_len);
+		*body_len = 0;
+		return MHD_YES;
+	}
+	return rq->route->run(rq) == ANSWER_FAILED ? MHD_NO : MHD_YES;
+}
+
+struct http *
+http_new(const struct http_conf *c, struct auth *auth)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct http *h;
+
+	if ((h = calloc(1, sizeof(*h))) == NULL) {
+		log_warn("http");
+		auth_free(auth);
+		return NULL;
+	}
+	h->conf = *c;
+	h->auth = auth;
+	if ((h->epfd = epoll_create1(EPOLL_CLOEXEC)) == -1) {
+		log_warn("http: epoll_create1");
+		goto fail_h;
+	}
+	if ((h->box = mailbox_new()) == NULL)
+		goto fail_epfd;
+	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, mailbox_fd(h->box), &ev) == -1) {
+		log_warn("http: epoll_ctl");
+		goto fail_box;
+	}
+	return h;
+
+fail_box:
+	mailbox_free(h->box);
+fail_epfd:
+	close(h->epfd);
+fail_h:
+	auth_free(auth);
+	free(h);
+	return NULL;
+}
+
+void
+http_free(struct http *h)
+{
+	if (h == NULL)
+		return;
+	assert(!h->started);
+	for (size_t i = 0; i < h->nlisteners; i++)
+		if (h->listeners[i].daemon != NULL)
+			MHD_stop_daemon(h->listeners[i].daemon);
+	mailbox_free(h->box);
+	close(h->epfd);
+	auth_free(h->auth);
+	free(h);
+}
+
+static void
+mhd_log(void *cls, const char *fmt, va_list ap)
+{
+	char line[512];
+
+	(void)cls;
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("http: %s", line);
+}
+
+int
+http_serve(struct http *h, int fd, bool admin)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	const union MHD_DaemonInfo *info;
+	struct listener *l;
+
+	if (h->nlisteners == LISTENERS_MAX) {
+		log_warnx("http: more than %d listening sockets", LISTENERS_MAX);
+		close(fd);
+		return -1;
+	}
+	l = &h->listeners[h->nlisteners];
+	l->http = h;
+	l->admin = admin;
+	l->daemon = MHD_start_daemon(HANDOFF_DAEMON_FLAGS | MHD_USE_ERROR_LOG |
+	    MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, NULL,
+	    MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
+	    MHD_OPTION_LISTEN_SOCKET, fd,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned int)h->conf.max_connections,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+	    MHD_OPTION_CONNECTION_TIMEOUT, HANDOFF_DAEMON_TIMEOUT_S,
+	    MHD_OPTION_URI_LOG_CALLBACK, begin_request, l,
+	    MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL,
+	    MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	    MHD_OPTION_END);
+	if (l->daemon == NULL) {
+		log_warnx("http: libmicrohttpd does not start");
+		close(fd);
+		return -1;
+	}
+	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	l->epfd = info->epoll_fd;
+	ev.data.ptr = l;
+	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, l->epfd, &ev) == -1) {
+		log_warn("http: epoll_ctl");
+		MHD_stop_daemon(l->daemon);
+		l->daemon = NULL;
+		return -1;
+	}
+	h->nlisteners++;
+	return 0;
+}
+
+static void
+take_reload(struct http *h, struct auth *auth)
+{
+	uint64_t ids[256];
+	size_t n;
+
+	auth_free(h->auth);
+	h->auth = auth;
+	n = auth_key_ids(auth, ids, sizeof(ids) / sizeof(ids[0]));
+	hub_keep_keys(h->conf.hub, ids, n);
+	log_info("http: keys and topic rules are reloaded");
+}
+
+static void
+take_mail(struct http *h)
+{
+	struct msg *m, *next;
+	struct append *ap;
+
+	for (m = mailbox_take(h->box); m != NULL; m = next) {
+		next = m->next;
+		switch ((enum http_msg)m->kind) {
+		case HTTP_APPENDED:
+			ap = (struct append *)m;
+			resume(ap->owner);
+			break;
+		case HTTP_PAGE:
+			resume(((struct page_job *)m)->owner);
+			break;
+		case HTTP_RELOAD:
+			take_reload(h, ((struct reload *)m)->auth);
+			free(m);
+			break;
+		case HTTP_STOP:
+			h->stopping = true;
+			free(m);
+			break;
+		}
+	}
+}
+
+/* How long to sleep: until libmicrohttpd's next timeout, a second at most. */
+static int
+wait_time(struct http *h)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+	int wait = WAIT_MS;
+
+	for (size_t i = 0; i < h->nlisteners; i++)
+		if (MHD_get_timeout(h->listeners[i].daemon, &ms) == MHD_YES &&
+		    ms < (MHD_UNSIGNED_LONG_LONG)wait) {
+			wait = (int)ms;
+			h->listeners[i].due = true;
+		}
+	return wait;
+}
+
+static void
+run_daemons(struct http *h, bool all)
+{
+	struct listener *l;
+
+	for (size_t i = 0; i < h->nlisteners; i++) {
+		l = &h->listeners[i];
+		if (!all && !l->ready && !l->due)
+			continue;
+		l->ready = l->due = false;
+		h->handed_off = false;
+		(void)MHD_run(l->daemon);
+		/* Once more, so that what was handed off is let go: handoff.c. */
+		if (h->handed_off)
+			(void)MHD_run(l->daemon);
+	}
+}
+
+static void *
+http_main(void *arg)
+{
+	struct http *h = arg;
+	struct epoll_event evs[LISTENERS_MAX + 1];
+	struct listener *l;
+	int n;
+
+	/* When stopping, whoever waits for a commit is still answered. */
+	while (!h->stopping || h->waiting > 0) {
+		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1, wait_time(h));
+		if (n == -1 && errno != EINTR)
+			log_warn("http: epoll_wait");
+		for (int i = 0; i < n; i++)
+			if ((l = evs[i].data.ptr) != NULL)
+				l->ready = true;
+		take_mail(h);
+		run_daemons(h, n <= 0);
+	}
+	/* The answers just queued go out before the daemons stop. */
+	run_daemons(h, true);
+	for (size_t i = 0; i < h->nlisteners; i++) {
+		MHD_stop_daemon(h->listeners[i].daemon);
+		h->listeners[i].daemon = NULL;
+	}
+	return NULL;
+}
+
+int
+http_start(struct http *h)
+{
+	if ((errno = pthread_create(&h->thread, NULL, http_main, h)) != 0) {
+		log_warn("http: start");
+		return -1;
+	}
+	h->started = true;
+	return 0;
+}
+
+void
+http_stop(struct http *h)
+{
+	struct msg *m;
+
+	if (!h->started)
+		return;
+	if ((m = calloc(1, sizeof(*m))) == NULL)
+		abort();		/* nothing else would end the thread */
+	m->kind = HTTP_STOP;
+	mailbox_post(h->box, m, true);
+	(void)pthread_join(h->thread, NULL);
+	h->started = false;
+}
+
+void
+http_reload(struct http *h, struct auth *auth)
+{
+	struct reload *m;
+
+	if ((m = calloc(1, sizeof(*m))) == NULL) {
+		log_warn("http: reload");
+		auth_free(auth);
+		return;
+	}
+	m->msg.kind = HTTP_RELOAD;
+	m->auth = auth;
+	mailbox_post(h->box, &m->msg, true);
+}

@@ -1,0 +1,61 @@
+/*
+ * http.h - the door: listening sockets, requests, answers.
+ *
+ * One thread runs libmicrohttpd, a daemon for each listening socket, in our own loop
+ * beside a mailbox.  Commits and pages reach it as messages, and it resumes the
+ * connections that wait for them: nobody else touches a connection.
+ */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct auth;
+struct hub;
+struct store;
+struct http;
+
+struct http_conf {
+	struct store	*store;
+	struct hub	*hub;
+	size_t		 max_event_bytes, max_body_bytes, max_replay;
+	size_t		 max_connections;	/* descriptors there are */
+	int64_t		 retry_ms;
+	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
+	const char *const *trusted_proxies;	/* the same */
+	const char	*cookie;		/* the same */
+	const char	*issuer;		/* for messages; may be NULL */
+	bool		 dev;			/* say which check failed */
+	bool		 demo;			/* serve the demo page */
+	int64_t		 drain_ms;
+};
+
+/* Takes `auth`.  NULL: logged. */
+struct http	*http_new(const struct http_conf *c, struct auth *auth);
+void		 http_free(struct http *h);
+
+/* Serve on a listening socket (takes it).  Before http_start().  0 or -1 (logged). */
+int		 http_serve(struct http *h, int fd, bool admin);
+int		 http_start(struct http *h);
+/* Answer what waits, then end the thread.  The store must still run. */
+void		 http_stop(struct http *h);
+
+/* Any thread.  Use other keys and rules from now on (takes `auth`); streams whose key
+ * is gone are ended. */
+void		 http_reload(struct http *h, struct auth *auth);
+
+/*
+ * listen.c: a listening, non-blocking socket, or -1 with `err` saying what to mend.
+ * Port "0" takes a free one; `group` "" leaves the group as it comes.  A unix socket's
+ * file that nobody answers any more is replaced.
+ */
+int		 listen_open_tcp(const char *host, const char *port, char *err,
+		    size_t err_size);
+int		 listen_open_unix(const char *path, unsigned int mode,
+		    const char *group, char *err, size_t err_size);
+/* Where a socket listens, for messages: http://127.0.0.1:8080 or unix:/path. */
+void		 listen_name(int fd, char *out, size_t size);
+
+#endif

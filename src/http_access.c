@@ -1,0 +1,300 @@
+/*
+ * http_access.c - who asks: the client's address, its origin, its credential.
+ */
+#include "config.h"
+
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http_internal.h"
+
+/* --- origins --- */
+
+/* `pattern` is exact, or has one * inside the leftmost host label (which stands for
+ * letters, digits and dashes), or, for --dev, ends in :* for any port. */
+static bool
+origin_matches(const char *pattern, const char *origin)
+{
+	const char *star = strchr(pattern, '*'), *rest;
+	size_t head, tail, len = strlen(origin);
+
+	if (star == NULL)
+		return strcmp(pattern, origin) == 0;
+	head = (size_t)(star - pattern);
+	rest = star + 1;
+	tail = strlen(rest);
+	if (len <= head + tail || memcmp(pattern, origin, head) != 0 ||
+	    strcmp(origin + len - tail, rest) != 0)
+		return false;
+	for (size_t i = head; i < len - tail; i++) {
+		if (head > 0 && pattern[head - 1] == ':' && *rest == '\0') {
+			if (!isdigit((unsigned char)origin[i]))
+				return false;
+		} else if (!isalnum((unsigned char)origin[i]) && origin[i] != '-')
+			return false;
+	}
+	return true;
+}
+
+bool
+access_origin_allowed(const struct http_conf *c, const char *origin)
+{
+	for (const char *const *p = c->cors_origins; *p != NULL; p++)
+		if (strcmp(*p, "*") == 0 || origin_matches(*p, origin))
+			return true;
+	return false;
+}
+
+static bool
+any_origin(const struct http_conf *c)
+{
+	for (const char *const *p = c->cors_origins; *p != NULL; p++)
+		if (strcmp(*p, "*") == 0)
+			return true;
+	return false;
+}
+
+void
+access_cors(struct request *rq, struct MHD_Response *r)
+{
+	const struct http_conf *c = &rq->http->conf;
+	const char *origin;
+
+	if (c->cors_origins[0] == NULL || rq->listener->admin)
+		return;
+	if (any_origin(c)) {
+		/* Anybody's: then without credentials, as browsers demand. */
+		(void)MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
+	} else {
+		(void)MHD_add_response_header(r, "Vary", "Origin");
+		if ((origin = rq_header(rq, "Origin")) == NULL ||
+		    !access_origin_allowed(c, origin))
+			return;
+		(void)MHD_add_response_header(r, "Access-Control-Allow-Origin",
+		    origin);
+		(void)MHD_add_response_header(r,
+		    "Access-Control-Allow-Credentials", "true");
+	}
+	(void)MHD_add_response_header(r, "Access-Control-Expose-Headers",
+	    "ETag, Retry-After, WWW-Authenticate");
+}
+
+/* --- addresses --- */
+
+/* An address as 16 bytes; IPv4 mapped. */
+static bool
+parse_address(const char *text, size_t len, unsigned char out[16])
+{
+	static const unsigned char mapped[12] =
+	    { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+	char copy[64];
+
+	while (len > 0 && isspace((unsigned char)*text)) {
+		text++;
+		len--;
+	}
+	while (len > 0 && isspace((unsigned char)text[len - 1]))
+		len--;
+	if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof(copy))
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (inet_pton(AF_INET6, copy, out) == 1)
+		return true;
+	memcpy(out, mapped, sizeof(mapped));
+	return inet_pton(AF_INET, copy, out + 12) == 1;
+}
+
+static bool
+in_network(const unsigned char a[16], const char *cidr)
+{
+	unsigned char net[16];
+	const char *slash = strchr(cidr, '/');
+	size_t len = slash != NULL ? (size_t)(slash - cidr) : strlen(cidr);
+	unsigned int bits = 128;
+
+	if (!parse_address(cidr, len, net))
+		return false;
+	if (slash != NULL) {
+		bits = (unsigned int)strtoul(slash + 1, NULL, 10);
+		if (memchr(cidr, ':', len) == NULL)
+			bits += 96;
+	}
+	for (unsigned int i = 0; i < 16 && bits > 0; i++) {
+		unsigned int n = bits < 8 ? bits : 8;
+		unsigned char mask = (unsigned char)(0xff << (8 - n));
+
+		if ((a[i] & mask) != (net[i] & mask))
+			return false;
+		bits -= n;
+	}
+	return true;
+}
+
+static bool
+is_trusted(const struct http_conf *c, const unsigned char a[16])
+{
+	static const char *const private_nets[] = { "10.0.0.0/8",
+	    "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", NULL };
+
+	if (in_network(a, "127.0.0.0/8") || in_network(a, "::1"))
+		return true;
+	for (const char *const *p = c->trusted_proxies; *p != NULL; p++) {
+		if (strcmp(*p, "private") == 0) {
+			for (const char *const *n = private_nets; *n != NULL; n++)
+				if (in_network(a, *n))
+					return true;
+		} else if (in_network(a, *p))
+			return true;
+	}
+	return false;
+}
+
+static enum MHD_Result
+last_value(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	(void)kind;
+	if (strcasecmp(key, "X-Forwarded-For") == 0 && value != NULL)
+		*(const char **)cls = value;
+	return MHD_YES;
+}
+
+static void
+show_address(const unsigned char a[16], char *out, size_t size)
+{
+	static const unsigned char mapped[12] =
+	    { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+	if (memcmp(a, mapped, sizeof(mapped)) == 0)
+		(void)inet_ntop(AF_INET, a + 12, out, (socklen_t)size);
+	else
+		(void)inet_ntop(AF_INET6, a, out, (socklen_t)size);
+}
+
+/* The peer's address, or the nearest untrusted one that trusted proxies tell of. */
+void
+access_peer(struct request *rq)
+{
+	const union MHD_ConnectionInfo *info;
+	const struct sockaddr *sa;
+	unsigned char a[16];
+	const char *list = NULL, *end, *start;
+	bool trusted = true;
+
+	info = MHD_get_connection_info(rq->conn,
+	    MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	sa = info != NULL ? info->client_addr : NULL;
+	(void)snprintf(rq->peer, sizeof(rq->peer), "unix");
+	if (sa != NULL && (sa->sa_family == AF_INET ||
+	    sa->sa_family == AF_INET6)) {
+		if (sa->sa_family == AF_INET) {
+			memset(a, 0, 10);
+			a[10] = a[11] = 0xff;
+			memcpy(a + 12, &((const struct sockaddr_in *)
+			    (const void *)sa)->sin_addr, 4);
+		} else
+			memcpy(a, &((const struct sockaddr_in6 *)
+			    (const void *)sa)->sin6_addr, 16);
+		show_address(a, rq->peer, sizeof(rq->peer));
+		trusted = is_trusted(&rq->http->conf, a);
+	}
+	if (!trusted)
+		return;
+	(void)MHD_get_connection_values(rq->conn, MHD_HEADER_KIND, last_value,
+	    &list);
+	if (list == NULL)
+		return;
+	/* From the right: each trusted proxy vouches for the one before it. */
+	for (end = list + strlen(list);; end = start - 1) {
+		for (start = end; start > list && start[-1] != ','; start--)
+			;
+		if (!parse_address(start, (size_t)(end - start), a))
+			return;
+		show_address(a, rq->peer, sizeof(rq->peer));
+		if (start == list || !is_trusted(&rq->http->conf, a))
+			return;
+	}
+}
+
+/* --- credentials --- */
+
+/* A cookie's value, in place. */
+static struct auth_credential
+find_cookie(const char *header, const char *name)
+{
+	struct auth_credential none = { NULL, 0 };
+	size_t name_len = strlen(name), len;
+	const char *p = header;
+
+	while (*p != '\0') {
+		while (*p == ' ' || *p == ';')
+			p++;
+		len = strcspn(p, ";");
+		if (len > name_len && p[name_len] == '=' &&
+		    memcmp(p, name, name_len) == 0) {
+			p += name_len + 1;
+			len -= name_len + 1;
+			while (len > 0 && p[len - 1] == ' ')
+				len--;
+			if (len > 1 && p[0] == '"' && p[len - 1] == '"') {
+				p++;
+				len -= 2;
+			}
+			return (struct auth_credential){ p, len };
+		}
+		p += len;
+	}
+	return none;
+}
+
+/* A cookie that came with a page of a stranger's is not that stranger's to use. */
+static bool
+cookie_is_welcome(struct request *rq)
+{
+	const char *origin = rq_header(rq, "Origin"), *host, *authority;
+
+	if (origin == NULL)
+		return true;
+	if (!any_origin(&rq->http->conf) &&
+	    access_origin_allowed(&rq->http->conf, origin))
+		return true;
+	authority = strstr(origin, "://");
+	host = rq_header(rq, "Host");
+	return authority != NULL && host != NULL &&
+	    strcasecmp(authority + 3, host) == 0;
+}
+
+struct auth_credential
+access_credential(struct request *rq, bool publish)
+{
+	struct auth_credential none = { NULL, 0 };
+	const struct query_pair *token;
+	const char *h;
+
+	if ((h = rq_header(rq, "Authorization")) != NULL &&
+	    strncasecmp(h, "Bearer", 6) == 0 && (h[6] == ' ' || h[6] == '\0')) {
+		for (h += 6; *h == ' '; h++)
+			;
+		if (*h != '\0')
+			return (struct auth_credential){ h, strlen(h) };
+	}
+	if (publish)
+		return none;
+	if ((token = query_get(&rq->q, "token")) != NULL && token->value_len > 0)
+		return (struct auth_credential){ token->value, token->value_len };
+	if (rq->http->conf.cookie != NULL &&
+	    (h = rq_header(rq, "Cookie")) != NULL && cookie_is_welcome(rq))
+		return find_cookie(h, rq->http->conf.cookie);
+	return none;
+}

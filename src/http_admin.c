@@ -1,0 +1,107 @@
+/*
+ * http_admin.c - how it goes: /healthz, /metrics, /stats, and the demo page.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "http_internal.h"
+#include "log.h"
+#include "metrics.h"
+#include "page_text.h"
+
+enum answer
+health_run(struct request *rq)
+{
+	const char *trouble = NULL;
+	struct buf b = { 0 };
+
+	if (query_get(&rq->q, "live") == NULL) {
+		if (hub_is_draining(rq->http->conf.hub))
+			trouble = "draining";
+		else if ((trouble = store_trouble(rq->http->conf.store)) == NULL)
+			trouble = hub_trouble(rq->http->conf.hub);
+	}
+	buf_addf(&b, "%s\n", trouble != NULL ? trouble : "ok");
+	return rq_answer(rq, trouble != NULL ? 503 : 200, "text/plain", &b, NULL);
+}
+
+/* What the store counts, as the table that both forms walk. */
+#define STORE_NUMBERS(X)						\
+	X(gauge, "log_events", "Events in the log", s.events)		\
+	X(gauge, "log_bytes", "Bytes of payload in the log", s.bytes)	\
+	X(gauge, "log_segments", "Segments of the log", s.segments)	\
+	X(gauge, "log_queued_bytes", "Publishes waiting for a commit",	\
+	    s.queued_bytes)						\
+	X(gauge, "log_page_bytes", "Pages read and not yet sent", s.page_bytes) \
+	X(gauge, "log_wal_pages", "Pages of the write-ahead log", s.wal_pages) \
+	X(gauge, "log_topics_in_memory", "Topics kept in memory",	\
+	    s.topics_in_memory)						\
+	X(counter, "log_commits", "Commits", s.commits)			\
+	X(counter, "log_rows", "Events committed", s.rows)		\
+	X(counter, "log_duplicates", "Publishes repeated with their key", \
+	    s.duplicates)						\
+	X(counter, "log_pruned", "Events pruned", s.pruned)		\
+	X(gauge, "log_oldest_seq", "Oldest seq that may still be there",	\
+	    s.oldest_seq)						\
+	X(gauge, "log_pruned_seq", "Newest seq that was pruned", s.pruned_seq) \
+	X(counter, "log_lines_dropped", "Log lines that nobody took",	\
+	    log_dropped())
+
+enum answer
+metrics_run(struct request *rq)
+{
+	struct store_stats s;
+	struct buf b = { 0 };
+
+	store_stats(rq->http->conf.store, &s);
+	metrics_render(&b);
+#define X(type, name, help, value) \
+	metrics_render_one(&b, #type, name, help, (double)(value));
+	STORE_NUMBERS(X)
+#undef X
+	return rq_answer(rq, 200, "text/plain; version=0.0.4", &b, NULL);
+}
+
+enum answer
+stats_run(struct request *rq)
+{
+	struct event_id head = store_head(rq->http->conf.store);
+	struct store_stats s;
+	struct buf b = { 0 };
+	char id[EVENT_ID_SIZE];
+
+	store_stats(rq->http->conf.store, &s);
+	(void)event_id_format(id, head);
+	buf_addf(&b, "{\"version\":\"%s\",\"head\":\"%s\",\"threads\":[",
+	    PACKAGE_VERSION, id);
+	for (size_t i = 0; i < hub_shards(rq->http->conf.hub); i++)
+		buf_addf(&b, "%s{\"streams\":%zu}", i > 0 ? "," : "",
+		    hub_shard_streams(rq->http->conf.hub, i));
+	buf_adds(&b, "],");
+	metrics_render_json(&b);
+#define X(type, name, help, value) \
+	buf_addf(&b, ",\"%s\":%" PRIu64, name, (uint64_t)(value));
+	STORE_NUMBERS(X)
+#undef X
+	buf_adds(&b, "}\n");
+	return rq_answer(rq, 200, "application/json", &b, NULL);
+}
+
+enum answer
+demo_run(struct request *rq)
+{
+	static const char *const headers[] = {
+		"Content-Security-Policy", "default-src 'none'; "
+		    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+		    "connect-src 'self'; img-src data:; base-uri 'none'; "
+		    "frame-ancestors 'none'",
+		NULL
+	};
+	struct buf b = { 0 };
+
+	buf_adds(&b, page_index);
+	return rq_answer(rq, 200, "text/html; charset=utf-8", &b, headers);
+}

@@ -1,0 +1,213 @@
+/*
+ * http_history.c - GET /history: a page of the log as JSON.
+ *
+ * The page is read by the store's reader while the connection is suspended.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "digest.h"
+#include "event.h"
+#include "frame.h"
+#include "http_internal.h"
+#include "metrics.h"
+#include "sse.h"
+
+#define LIMIT_DEFAULT	100
+#define LIMIT_MAX	1000
+#define ANSWER_BYTES	(1024 * 1024)
+
+/* The reader's thread. */
+static void
+page_read(struct page_job *j)
+{
+	j->msg.kind = HTTP_PAGE;
+	mailbox_post(j->reply_to, &j->msg, true);
+}
+
+static enum answer
+begin_page(struct request *rq)
+{
+	struct stream_ask *ask;
+	struct page_job *j;
+	uint64_t replay = 0, limit = LIMIT_DEFAULT;
+	struct topics *t;
+	enum answer a;
+
+	if (!rq_number(rq, "replay", LIMIT_MAX, &replay, &a) ||
+	    !rq_number(rq, "limit", LIMIT_MAX, &limit, &a))
+		return a;
+	if ((t = rq_topics(rq, &a)) == NULL)
+		return a;
+	if (!rq_may_read(rq, t, &a)) {
+		topics_unref(t);
+		return a;
+	}
+	ask = &rq->ask;
+	rq_ask_cursor(rq, ask);
+	j = page_job_new(ask->cursor_is_good ? PAGE_AFTER : PAGE_REPLAY, t);
+	topics_unref(t);
+	if (j == NULL)
+		return ANSWER_FAILED;
+	rq->job = j;
+	rq->page_limit = limit;
+	rq->page_replay = replay;
+	j->cursor = ask->cursor;
+	j->per_topic = replay > 0 ? replay : limit;
+	j->max_events = ask->cursor_is_good ? rq->http->conf.max_replay :
+	    replay > 0 ? LIMIT_MAX : limit;
+	j->max_page = ask->cursor_is_good ? limit : 0;
+	/* An event is longer in JSON than in its frame by its escapes only. */
+	j->max_bytes = ANSWER_BYTES;
+	j->owner = rq;
+	j->reply_to = rq->http->box;
+	j->done = page_read;
+	a = rq_suspend(rq);
+	store_read(rq->http->conf.store, j);
+	return a;
+}
+
+/* Too far behind: the page that a first request would get. */
+static enum answer
+begin_anew(struct request *rq)
+{
+	struct page_job *old = rq->job, *j;
+	enum answer a;
+
+	if ((j = page_job_new(PAGE_REPLAY, old->topics)) == NULL)
+		return ANSWER_FAILED;
+	j->per_topic = rq->page_replay > 0 ? rq->page_replay : rq->page_limit;
+	j->max_events = rq->page_replay > 0 ? LIMIT_MAX : rq->page_limit;
+	j->max_bytes = ANSWER_BYTES;
+	j->owner = rq;
+	j->reply_to = rq->http->box;
+	j->done = page_read;
+	page_job_free(old);
+	rq->job = j;
+	rq->too_far = true;
+	a = rq_suspend(rq);
+	store_read(rq->http->conf.store, j);
+	return a;
+}
+
+/* The tag covers the query, the page's ends and the gap, not the cursor. */
+static void
+make_etag(char out[48], const struct request *rq, const char *gap, size_t gap_len)
+{
+	const struct page_job *j = rq->job;
+	unsigned char sum[DIGEST_BYTES];
+	struct digest *d;
+	uint64_t first = j->n > 0 ? j->frames[0]->id.seq : 0;
+	uint64_t last = j->n > 0 ? j->frames[j->n - 1]->id.seq : 0;
+
+	out[0] = '\0';
+	if ((d = digest_new()) == NULL)
+		return;
+	digest_add(d, rq->query, strlen(rq->query));
+	digest_add(d, rq->ask.requested, strlen(rq->ask.requested));
+	digest_add(d, &first, sizeof(first));
+	digest_add(d, &last, sizeof(last));
+	digest_add(d, gap, gap_len);
+	if (digest_end(d, sum) == -1)
+		return;
+	(void)memcpy(out, "W/\"", 3);
+	for (size_t i = 0; i < 12; i++) {
+		out[3 + 2 * i] = "0123456789abcdef"[sum[i] >> 4];
+		out[4 + 2 * i] = "0123456789abcdef"[sum[i] & 15];
+	}
+	(void)memcpy(out + 27, "\"", 2);
+}
+
+static bool
+tag_matches(struct request *rq, const char *etag)
+{
+	const char *held = rq_header(rq, "If-None-Match");
+
+	/* Weak comparison: behind a W/ that a proxy may have dropped. */
+	return held != NULL && etag[0] != '\0' &&
+	    (strcmp(held, "*") == 0 || strstr(held, etag + 2) != NULL);
+}
+
+static enum gap_reason
+gap_of(const struct request *rq)
+{
+	const struct page_job *j = rq->job;
+
+	if (rq->ask.has_cursor && !rq->ask.cursor_is_good)
+		return rq->ask.cursor_fault;
+	if (rq->too_far)
+		return GAP_TOO_FAR;
+	return j->kind == PAGE_AFTER && j->lost > j->cursor ? GAP_EXPIRED : GAP_NONE;
+}
+
+static enum answer
+answer_page(struct request *rq)
+{
+	struct page_job *j = rq->job;
+	struct store *st = rq->http->conf.store;
+	struct buf b = { 0 }, gap = { 0 };
+	struct event_id cursor = store_head(st);
+	const struct frame *f;
+	char id[EVENT_ID_SIZE], etag[48];
+	const char *headers[] = { "ETag", etag, "Cache-Control",
+		"no-cache, no-transform", NULL };
+	size_t before, n = 0;
+
+	if (j->failed)
+		return rq_problemf(rq, PROBLEM_STORE_BUSY,
+		    "the log cannot be read now; try again soon");
+	if (j->too_far)
+		return begin_anew(rq);
+	metric_add(METRIC_HISTORIES, 1);
+	if (gap_of(rq) == GAP_NONE)
+		buf_adds(&gap, "null");
+	else
+		stream_add_gap(&gap, gap_of(rq), j->topics, rq->ask.requested,
+		    store_id_of(st, j->n > 0 ? j->frames[0]->id.seq :
+		    store_oldest(st)));
+	make_etag(etag, rq, gap.p != NULL ? gap.p : "", gap.len);
+	buf_adds(&b, "{\"events\":[");
+	for (; n < j->n; n++) {
+		f = j->frames[n];
+		before = b.len;
+		if (n > 0)
+			buf_addc(&b, ',');
+		(void)event_id_format(id, f->id);
+		sse_add_envelope(&b, id, f->topic, f->topic_len, f->name,
+		    f->name_len, f->wall_ms, f->flags, f->data, f->data_len);
+		if (n > 0 && b.len > ANSWER_BYTES) {
+			b.len = before;
+			break;
+		}
+	}
+	/* Where to go on: behind the last event if the page was cut short. */
+	if (n < j->n || j->more) {
+		if (n > 0)
+			cursor = j->frames[n - 1]->id;
+	} else
+		cursor.seq = j->kind == PAGE_AFTER ? j->through : j->plan_head;
+	if (cursor.seq < rq->ask.cursor)
+		cursor.seq = rq->ask.cursor;	/* never back */
+	(void)event_id_format(id, cursor);
+	buf_addf(&b, "],\"cursor\":\"%s\",\"gap\":", id);
+	buf_add(&b, gap.p, gap.len);
+	buf_adds(&b, "}\n");
+	if (gap.failed)
+		b.failed = true;
+	buf_fini(&gap);
+	if (tag_matches(rq, etag)) {
+		buf_fini(&b);
+		b = (struct buf){ 0 };
+		return rq_answer(rq, 304, NULL, &b, headers);
+	}
+	return rq_answer(rq, 200, "application/json", &b, headers);
+}
+
+enum answer
+history_run(struct request *rq)
+{
+	return rq->job == NULL ? begin_page(rq) : answer_page(rq);
+}

@@ -1,0 +1,179 @@
+/*
+ * http_internal.h - what the http files share: the request and how to answer it.
+ *
+ * All of it belongs to the http thread.
+ */
+#ifndef HTTP_INTERNAL_H
+#define HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+
+#include "auth.h"
+#include "handoff.h"
+#include "http.h"
+#include "hub.h"
+#include "mailbox.h"
+#include "problem.h"
+#include "query.h"
+#include "store.h"
+#include "stream.h"
+#include "text.h"
+
+#define LISTENERS_MAX	16
+
+struct listener {
+	struct http		*http;
+	struct MHD_Daemon	*daemon;
+	int			 epfd;		/* libmicrohttpd's */
+	int			 fd;		/* the socket, while no daemon has it */
+	bool			 admin, ready, due;
+};
+
+struct http {
+	struct http_conf conf;
+	struct auth	*auth;
+	struct mailbox	*box;
+	int		 epfd;
+	struct listener	 listeners[LISTENERS_MAX];
+	size_t		 nlisteners;
+	size_t		 waiting;	/* suspended connections */
+	bool		 handed_off;	/* a reader ran in this pass */
+	bool		 stopping;
+	bool		 started;
+	pthread_t	 thread;
+};
+
+/* What a handler says. */
+enum answer {
+	ANSWERED,		/* a response was queued */
+	ANSWER_LATER,		/* the connection is suspended; called again */
+	ANSWER_FAILED,		/* memory ran out: close the connection */
+};
+
+struct route;
+
+struct request {
+	struct http		*http;
+	struct listener		*listener;
+	struct MHD_Connection	*conn;
+	const struct route	*route;
+	char			*uri;		/* as it came: path, then query */
+	size_t			 path_len;
+	const char		*query;		/* behind the `?`; "" if none */
+	const char		*method;	/* libmicrohttpd's */
+	struct query		 q;
+	bool			 has_q, seen, refused;
+	struct buf		 body;
+	bool			 too_large;
+	size_t			 received;
+	char			 peer[48];	/* the client's address */
+	char			 ref[12];	/* in problems and the log */
+	struct auth_identity	 id;
+	bool			 has_id;
+	/* publish */
+	struct append		*append;	/* under way, or answered */
+	bool			 batch;		/* answer with ids */
+	/* history */
+	struct page_job		*job;
+	struct stream_ask	 ask;		/* the cursor's part of it */
+	size_t			 page_limit, page_replay;
+	bool			 too_far;
+	/* subscribe */
+	struct handoff		 handoff;
+	struct stream		*stream;	/* admitted; until its socket is passed on */
+	bool			 in_stream;	/* errors=event: tell 401, 403 there */
+	bool			 waiting;
+};
+
+enum http_msg { HTTP_APPENDED, HTTP_PAGE, HTTP_RELOAD, HTTP_STOP };
+
+struct route {
+	const char	*path;
+	unsigned int	 methods;	/* of METHOD_* */
+	const char	*allow;		/* for 405 */
+	/* Before the body: NULL when there is nothing to check. */
+	enum answer	(*begin)(struct request *rq);
+	/* The whole request is here; called again after ANSWER_LATER. */
+	enum answer	(*run)(struct request *rq);
+};
+
+#define METHOD_GET	0x1u
+#define METHOD_HEAD	0x2u
+#define METHOD_POST	0x4u
+#define METHOD_OPTIONS	0x8u
+
+/* http.c */
+const char	*rq_header(struct request *rq, const char *name);	/* or NULL */
+/* A value of the query, or NULL.  It was parsed when the request came. */
+const char	*rq_param(struct request *rq, const char *name);
+/* Queue `body` (takes its memory) with CORS headers.  `headers` are name, value pairs
+ * ending in NULL. */
+enum answer	 rq_answer(struct request *rq, unsigned int status,
+		    const char *type, struct buf *body,
+		    const char *const *headers);
+/* Queue a problem and log it.  `why` (or NULL) is for the log alone unless --dev.
+ * `topic` (or NULL) is named in it. */
+enum answer	 rq_problem(struct request *rq, enum problem p,
+		    const char *detail, const char *why, const char *topic);
+enum answer	 rq_problemf(struct request *rq, enum problem p,
+		    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Wait for a message: suspend until rq_resume(). */
+enum answer	 rq_suspend(struct request *rq);
+/* Add CORS and the like to a response. */
+void		 rq_add_headers(struct request *rq, struct MHD_Response *r);
+/* Verify what the request brought.  True: rq->id is filled.  False: answered, *a tells
+ * how. */
+bool		 rq_verify(struct request *rq, enum auth_use use, enum answer *a);
+/* Parse the `topic` parameters.  NULL: answered. */
+struct topics	*rq_topics(struct request *rq, enum answer *a);
+/* May it read all of them?  True with rq->id filled (key_id 0 when all are public);
+ * false: answered. */
+bool		 rq_may_read(struct request *rq, const struct topics *t,
+		    enum answer *a);
+/* The resume cursor, from the header or whichever parameter; NULL if none. */
+const char	*rq_cursor(struct request *rq);
+/* Fill the cursor's part of `ask`. */
+void		 rq_ask_cursor(struct request *rq, struct stream_ask *ask);
+/* A number or duration parameter; false: answered. */
+bool		 rq_number(struct request *rq, const char *name, uint64_t max,
+		    uint64_t *out, enum answer *a);
+bool		 rq_duration(struct request *rq, const char *name, int64_t *out,
+		    enum answer *a);
+/* A parameter that must be one of the words (NULL-ended); its place, 0 if absent. */
+bool		 rq_choice(struct request *rq, const char *name,
+		    const char *const *words, int *out, enum answer *a);
+
+/* http_access.c */
+void		 access_cors(struct request *rq, struct MHD_Response *r);
+bool		 access_origin_allowed(const struct http_conf *c,
+		    const char *origin);
+void		 access_peer(struct request *rq);
+/* The credential, looked for where DESIGN says; the text is borrowed from the request.
+ * `buf` is room for a cookie's value. */
+struct auth_credential access_credential(struct request *rq, bool publish);
+
+/* the handlers */
+enum answer	 subscribe_run(struct request *rq);
+enum answer	 subscribe_refuse(struct request *rq, enum problem p,
+		    const char *detail);
+enum answer	 publish_begin(struct request *rq);
+enum answer	 publish_run(struct request *rq);
+enum answer	 history_run(struct request *rq);
+enum answer	 health_run(struct request *rq);
+enum answer	 metrics_run(struct request *rq);
+enum answer	 stats_run(struct request *rq);
+enum answer	 demo_run(struct request *rq);
+
+/* http_publish_body.c: a body becomes frames. */
+struct draft {
+	struct frame	**frames;
+	size_t		  n, cap;
+	size_t		  bytes;
+	bool		  batch;
+	struct buf	  key;		/* idempotency key in the body */
+};
+/* 0; or -1 with *a answered. */
+int		 body_parse(struct request *rq, struct draft *d, enum answer *a);
+void		 draft_fini(struct draft *d);
+
+#endif

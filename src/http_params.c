@@ -1,0 +1,212 @@
+/*
+ * http_params.c - what /events and /history ask for: topics, cursor, numbers, and
+ * whether the asker may.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "http_internal.h"
+#include "log.h"
+
+const char *
+rq_param(struct request *rq, const char *name)
+{
+	const struct query_pair *p = query_get(&rq->q, name);
+
+	return p != NULL && p->value_len > 0 ? p->value : NULL;
+}
+
+struct topics *
+rq_topics(struct request *rq, enum answer *a)
+{
+	struct topic_name names[TOPICS_MAX];
+	const struct query_pair *p;
+	struct topics *t;
+	const char *why;
+	size_t n = 0;
+
+	for (size_t i = 0; i < rq->q.n; i++) {
+		p = &rq->q.v[i];
+		if (strcmp(p->name, "topic") != 0)
+			continue;
+		if (n == TOPICS_MAX) {
+			*a = rq_problemf(rq, PROBLEM_MALFORMED, "more than %d topics "
+			    "in one request; use a pattern or a second stream",
+			    TOPICS_MAX);
+			return NULL;
+		}
+		names[n].p = (char *)(uintptr_t)p->value;
+		names[n].len = p->value_len;
+		switch (topic_classify(p->value, p->value_len, &why)) {
+		case TOPIC_INVALID:
+			*a = rq_problemf(rq, PROBLEM_MALFORMED, "the topic %s", why);
+			return NULL;
+		case TOPIC_PLAIN:
+			names[n++].is_pattern = false;
+			break;
+		case TOPIC_PATTERN:
+			names[n++].is_pattern = true;
+			break;
+		}
+	}
+	if (n == 0) {
+		*a = rq_problemf(rq, PROBLEM_MALFORMED, "the topic is missing: %s"
+		    "?topic=scores/7 (repeat it for more)", rq->route->path);
+		return NULL;
+	}
+	if ((t = topics_new(names, n)) == NULL)
+		*a = ANSWER_FAILED;
+	return t;
+}
+
+bool
+rq_verify(struct request *rq, enum auth_use use, enum answer *a)
+{
+	struct auth_credential cred = access_credential(rq, use == AUTH_PUBLISH);
+	enum problem p;
+	char why[256] = "";
+	const char *detail;
+
+	if (auth_verify(rq->http->auth, cred, use, clock_wall_ms(), &rq->id, &p,
+	    why, sizeof(why)) == 0) {
+		rq->has_id = true;
+		return true;
+	}
+	switch (p) {
+	case PROBLEM_TOKEN_MISSING:
+		detail = use == AUTH_PUBLISH ?
+		    "send an API key or a token: Authorization: Bearer ffk_..." :
+		    "these topics are not public: send a token as Authorization: "
+		    "Bearer, as token= in the address, or as a cookie";
+		break;
+	case PROBLEM_TOKEN_EXPIRED:
+		detail = "the token has expired; get a new one";
+		break;
+	default:
+		detail = "the credential is not one of ours; the server's log says "
+		    "which check failed (see ref), and so does `fanfare explain`";
+		break;
+	}
+	*a = rq_problem(rq, p, detail, why, NULL);
+	return false;
+}
+
+bool
+rq_may_read(struct request *rq, const struct topics *t, enum answer *a)
+{
+	bool all_public = true;
+
+	for (size_t i = 0; i < t->n && all_public; i++)
+		all_public = auth_is_public(rq->http->auth, t->v[i].p, t->v[i].len);
+	/* Then no credential matters, good or bad. */
+	if (all_public)
+		return true;
+	if (!rq_verify(rq, AUTH_SUBSCRIBE, a))
+		return false;
+	for (size_t i = 0; i < t->n; i++)
+		if (!auth_may_subscribe(rq->http->auth, &rq->id, t->v[i].p,
+		    t->v[i].len)) {
+			*a = rq_problem(rq, PROBLEM_TOPIC_FORBIDDEN,
+			    "the credential does not allow subscribing to this topic "
+			    "(for a pattern, one grant or rule must cover all of it)",
+			    NULL, t->v[i].p);
+			return false;
+		}
+	return true;
+}
+
+const char *
+rq_cursor(struct request *rq)
+{
+	static const char *const names[] = { "after", "last_event_id",
+	    "lastEventId", "lastEventID" };
+	const char *v = rq_header(rq, "Last-Event-ID");
+
+	if (v != NULL && v[0] != '\0')
+		return v;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if ((v = rq_param(rq, names[i])) != NULL)
+			return v;
+	return NULL;
+}
+
+void
+rq_ask_cursor(struct request *rq, struct stream_ask *ask)
+{
+	const char *text = rq_cursor(rq);
+	struct event_id id;
+	size_t len;
+
+	if (text == NULL)
+		return;
+	ask->has_cursor = true;
+	len = strlen(text);
+	/* It comes back in fanfare.gap: only what is harmless there. */
+	if (len < sizeof(ask->requested) && text_is_token(text, len))
+		memcpy(ask->requested, text, len + 1);
+	if (event_id_parse(text, len, &id) == -1)
+		ask->cursor_fault = GAP_UNKNOWN;
+	else if (!store_cursor_is_good(rq->http->conf.store, id))
+		ask->cursor_fault = GAP_RESET;
+	else {
+		ask->cursor_is_good = true;
+		ask->cursor = id.seq;
+	}
+}
+
+bool
+rq_number(struct request *rq, const char *name, uint64_t max, uint64_t *out,
+    enum answer *a)
+{
+	const char *v = rq_param(rq, name);
+
+	if (v == NULL)
+		return true;
+	if (text_parse_u64(v, strlen(v), out) == 0 && *out >= 1 && *out <= max)
+		return true;
+	*a = rq_problemf(rq, PROBLEM_MALFORMED, "%s must be a number from 1 to %llu",
+	    name, (unsigned long long)max);
+	return false;
+}
+
+bool
+rq_duration(struct request *rq, const char *name, int64_t *out, enum answer *a)
+{
+	const char *v = rq_param(rq, name);
+
+	if (v == NULL)
+		return true;
+	if (text_parse_duration_ms(v, strlen(v), out) == 0 && *out > 0)
+		return true;
+	*a = rq_problemf(rq, PROBLEM_MALFORMED, "%s must be a duration such as 30s, "
+	    "15m or 2h", name);
+	return false;
+}
+
+bool
+rq_choice(struct request *rq, const char *name, const char *const *words,
+    int *out, enum answer *a)
+{
+	const char *v = rq_param(rq, name);
+	struct buf b = { 0 };
+
+	*out = 0;
+	if (v == NULL)
+		return true;
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcmp(words[i], v) == 0) {
+			*out = i;
+			return true;
+		}
+	for (int i = 0; words[i] != NULL; i++)
+		if (words[i][0] != '\0')
+			buf_addf(&b, "%s%s", b.len > 0 ? " or " : "", words[i]);
+	buf_addc(&b, '\0');
+	*a = rq_problemf(rq, PROBLEM_MALFORMED, "%s must be %s", name,
+	    b.failed ? "another word" : b.p);
+	buf_fini(&b);
+	return false;
+}

@@ -1,0 +1,168 @@
+/*
+ * http_subscribe.c - GET /events: from a request to a stream with a socket.
+ *
+ * Refusals that a browser can hear: any answer but 200 ends EventSource for good, so
+ * load and drain, and with errors=event 401 and 403, are told in a stream of one event.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "clock.h"
+#include "http_internal.h"
+#include "log.h"
+#include "metrics.h"
+
+#define REFUSED_RETRY_MS	10000	/* jittered: 5 to 15 s */
+#define FORBIDDEN_RETRY_MS	40000	/* long: nothing will change by itself */
+#define REPLAY_MAX		1000
+
+static const char *const stream_headers[] = {
+	"Cache-Control", "no-store, no-transform",
+	"X-Accel-Buffering", "no",
+	NULL
+};
+
+/* 200 and a stream that says why it ends. */
+static enum answer
+refuse_in_stream(struct request *rq, enum close_reason why, const char *detail,
+    int64_t retry_ms)
+{
+	struct buf b = { 0 };
+
+	stream_add_close(&b, why, detail, retry_ms);
+	return rq_answer(rq, 200, "text/event-stream", &b, stream_headers);
+}
+
+static bool
+is_event_source(struct request *rq)
+{
+	const char *accept = rq_header(rq, "Accept");
+
+	return accept != NULL && strstr(accept, "text/event-stream") != NULL;
+}
+
+static enum answer
+refuse_load(struct request *rq, enum close_reason why)
+{
+	const char *detail = why == CLOSE_DRAIN ? "the server is restarting" :
+	    "there is no room for another stream";
+
+	metric_add(METRIC_STREAMS_REFUSED, 1);
+	if (is_event_source(rq)) {
+		log_debug("http: refused a stream from %s: %s", rq->peer, detail);
+		return refuse_in_stream(rq, why, detail,
+		    stream_jitter(why == CLOSE_DRAIN ? 3000 : REFUSED_RETRY_MS));
+	}
+	return rq_problem(rq, why == CLOSE_DRAIN ? PROBLEM_DRAIN :
+	    PROBLEM_OVERLOAD, detail, NULL, NULL);
+}
+
+/* The head is on the wire. */
+static void
+take_socket(void *arg, int fd)
+{
+	struct request *rq = arg;
+	struct stream *s = rq->stream;
+
+	rq->stream = NULL;
+	rq->http->handed_off = true;
+	s->fd = fd;
+	hub_adopt(rq->http->conf.hub, s);
+}
+
+static enum answer
+open_stream(struct request *rq, struct stream_ask *ask)
+{
+	struct MHD_Response *r;
+	enum MHD_Result ok;
+
+	(void)memcpy(ask->peer, rq->peer, sizeof(ask->peer));
+	if (!hub_admit(rq->http->conf.hub, rq->peer)) {
+		topics_unref(ask->topics);
+		return refuse_load(rq, hub_is_draining(rq->http->conf.hub) ?
+		    CLOSE_DRAIN : CLOSE_OVERLOAD);
+	}
+	if ((rq->stream = stream_new(ask)) == NULL) {
+		hub_leave(rq->http->conf.hub, rq->peer);
+		return ANSWER_FAILED;
+	}
+	rq->handoff.arg = rq;
+	rq->handoff.take = take_socket;
+	if (handoff_begin(&rq->handoff, rq->conn) == -1) {
+		log_warn("http: a descriptor for a stream");
+		hub_leave(rq->http->conf.hub, rq->peer);
+		stream_free(rq->stream);
+		rq->stream = NULL;
+		return refuse_load(rq, CLOSE_OVERLOAD);
+	}
+	if ((r = handoff_response(&rq->handoff)) == NULL)
+		return ANSWER_FAILED;		/* end_request() cleans up */
+	(void)MHD_set_connection_option(rq->conn, MHD_CONNECTION_OPTION_TIMEOUT,
+	    HANDOFF_STREAM_TIMEOUT_S);
+	(void)MHD_add_response_header(r, "Content-Type", "text/event-stream");
+	for (const char *const *h = stream_headers; *h != NULL; h += 2)
+		(void)MHD_add_response_header(r, h[0], h[1]);
+	rq_add_headers(rq, r);
+	ok = MHD_queue_response(rq->conn, MHD_HTTP_OK, r);
+	MHD_destroy_response(r);
+	if (ask->cursor_is_good)
+		metric_add(METRIC_STREAMS_RESUMED, 1);
+	return ok == MHD_YES ? ANSWERED : ANSWER_FAILED;
+}
+
+enum answer
+subscribe_run(struct request *rq)
+{
+	static const char *const formats[] = { "raw", "envelope", NULL };
+	static const char *const beats[] = { "", "comment", "event", NULL };
+	static const char *const errors[] = { "", "status", "event", NULL };
+	struct stream_ask ask = { 0 };
+	uint64_t replay = 0, upto;
+	int64_t since_ms = 0;
+	int format, beat, error_form;
+	enum answer a;
+
+	if (!rq_choice(rq, "errors", errors, &error_form, &a) ||
+	    !rq_choice(rq, "format", formats, &format, &a) ||
+	    !rq_choice(rq, "heartbeat", beats, &beat, &a) ||
+	    !rq_number(rq, "replay", REPLAY_MAX, &replay, &a) ||
+	    !rq_duration(rq, "since", &since_ms, &a))
+		return a;
+	if (replay > 0 && since_ms > 0)
+		return rq_problemf(rq, PROBLEM_MALFORMED,
+		    "give replay or since, not both");
+	rq->in_stream = error_form == 2;
+	if ((ask.topics = rq_topics(rq, &a)) == NULL)
+		return a;
+	if (!rq_may_read(rq, ask.topics, &a)) {
+		topics_unref(ask.topics);
+		return a;
+	}
+	if (rq->has_id) {
+		ask.expires_ms = rq->id.expires_ms;
+		ask.key_id = rq->id.key_id;
+	}
+	ask.envelope = format == 1;
+	ask.visible_heartbeat = beat == 2;
+	ask.replay = replay;
+	ask.since_ms = since_ms > 0 ? clock_wall_ms() - since_ms : 0;
+	if (since_ms > 0 && ask.since_ms < 1)
+		ask.since_ms = 1;
+	rq_ask_cursor(rq, &ask);
+	/* Quiet topics need no look into the log, however far the log has gone. */
+	if (ask.cursor_is_good && store_missed_nothing(rq->http->conf.store,
+	    ask.topics, ask.cursor, &upto))
+		ask.cursor = upto;
+	return open_stream(rq, &ask);
+}
+
+/* 401 and 403 for those who asked to hear them. */
+enum answer
+subscribe_refuse(struct request *rq, enum problem p, const char *detail)
+{
+	return refuse_in_stream(rq, problem_status(p) == 401 ?
+	    CLOSE_UNAUTHORIZED : CLOSE_FORBIDDEN, detail,
+	    stream_jitter(FORBIDDEN_RETRY_MS));
+}

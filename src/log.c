@@ -1,0 +1,177 @@
+/*
+ * log.c - format a line, escape it, write it if somebody takes it.
+ *
+ * The level and the form are set once, before threads start.  A line is at most
+ * LINE_MAX_BYTES, below PIPE_BUF, so that a pipe which poll(2) calls writable takes
+ * it whole and write(2) cannot block.
+ */
+#include "config.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "text.h"
+
+#define LINE_MAX_BYTES	2048
+
+static enum log_level	 log_max = LOG_INFO;
+static bool		 log_as_json;
+static _Atomic(unsigned long) log_ndropped;
+
+static const char *const level_names[] = { "error", "warning", "info", "debug" };
+
+void
+log_init(enum log_level level, bool json)
+{
+	log_max = level;
+	log_as_json = json;
+}
+
+bool
+log_enabled(enum log_level level)
+{
+	return level <= log_max;
+}
+
+unsigned long
+log_dropped(void)
+{
+	return log_ndropped;
+}
+
+/* Copy `msg`, with everything that could start a line or steer a terminal made
+ * visible, and bytes that are no UTF-8 as \xNN. */
+static size_t
+escape(char *out, size_t cap, const char *msg)
+{
+	size_t n = 0, len = strlen(msg), i = 0, step;
+	const char *p;
+
+	while (i < len && n + 5 < cap) {
+		p = msg + i;
+		step = 1;
+		if ((unsigned char)*p >= 0xc2)
+			for (step = 2; step < 4 && i + step < len &&
+			    !text_is_utf8(p, step); step++)
+				;
+		if (i + step > len || !text_is_utf8(p, step) ||
+		    text_has_control(p, step)) {
+			n += (size_t)snprintf(out + n, cap - n, "\\x%02x",
+			    (unsigned int)(unsigned char)*p);
+			i++;
+			continue;
+		}
+		if (n + step + 5 >= cap)
+			break;
+		memcpy(out + n, p, step);
+		n += step;
+		i += step;
+	}
+	out[n] = '\0';
+	return n;
+}
+
+static void
+emit(enum log_level level, const char *msg)
+{
+	char line[LINE_MAX_BYTES], clean[LINE_MAX_BYTES - 256];
+	char when[TEXT_TIME_SIZE];
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct buf b = { 0 };
+	size_t len;
+	int n;
+
+	text_format_time(when, clock_wall_ms());
+	if (log_as_json) {
+		/* buf_add_json wants UTF-8; the escaped text is. */
+		(void)escape(clean, sizeof(clean) / 2, msg);
+		buf_addf(&b, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":",
+		    when, level_names[level]);
+		buf_add_json(&b, clean, strlen(clean));
+		buf_adds(&b, "}\n");
+		len = b.failed || b.len > sizeof(line) ? 0 : b.len;
+		if (len > 0)
+			memcpy(line, b.p, len);
+		buf_fini(&b);
+	} else {
+		(void)escape(clean, sizeof(clean), msg);
+		n = snprintf(line, sizeof(line), "%s %s: %s\n", when,
+		    level_names[level], clean);
+		len = n > 0 ? (size_t)n : 0;
+	}
+	if (len == 0 || poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT) ||
+	    write(STDERR_FILENO, line, len) != (ssize_t)len)
+		log_ndropped++;
+}
+
+static void
+vlog(enum log_level level, int err, const char *fmt, va_list ap)
+{
+	char msg[LINE_MAX_BYTES];
+	size_t n;
+
+	if (!log_enabled(level))
+		return;
+	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
+	n = strlen(msg);
+	if (err != 0)
+		(void)snprintf(msg + n, sizeof(msg) - n, ": %s", strerror(err));
+	emit(level, msg);
+}
+
+#define LOG_BODY(level, err)			\
+	do {					\
+		int saved = errno;		\
+		va_list ap;			\
+						\
+		va_start(ap, fmt);		\
+		vlog(level, err, fmt, ap);	\
+		va_end(ap);			\
+		errno = saved;			\
+	} while (0)
+
+void
+log_warn(const char *fmt, ...)
+{
+	LOG_BODY(LOG_WARN, errno);
+}
+
+void
+log_warnx(const char *fmt, ...)
+{
+	LOG_BODY(LOG_WARN, 0);
+}
+
+void
+log_info(const char *fmt, ...)
+{
+	LOG_BODY(LOG_INFO, 0);
+}
+
+void
+log_debug(const char *fmt, ...)
+{
+	LOG_BODY(LOG_DEBUG, 0);
+}
+
+void
+fatal(const char *fmt, ...)
+{
+	LOG_BODY(LOG_ERROR, errno);
+	exit(1);
+}
+
+void
+fatalx(const char *fmt, ...)
+{
+	LOG_BODY(LOG_ERROR, 0);
+	exit(1);
+}

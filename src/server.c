@@ -1,0 +1,357 @@
+/*
+ * server.c - the order of things: rooms are built from the ground up, threads started,
+ * and all of it taken down the other way round.
+ *
+ * Going down: streams are told to go, spread over the drain time; publishers that wait
+ * for a commit are answered; libmicrohttpd stops; the shards; the store, last.
+ */
+#include "config.h"
+
+#include "server.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth.h"
+#include "clock.h"
+#include "http.h"
+#include "hub.h"
+#include "log.h"
+#include "store.h"
+
+#define ERR_SIZE	1024
+#define LISTEN_FDS_START 3		/* as systemd passes them */
+#define QUEUE_BYTES	(64u * 1024 * 1024)	/* publishes waiting for a commit */
+#define PAGE_BYTES	(64u * 1024 * 1024)	/* pages not yet sent */
+
+struct server {
+	struct conf	*conf;
+	struct store	*store;
+	struct hub	*hub;
+	struct http	*http;
+	size_t		 descriptors;
+};
+
+static const char *const *
+words(const struct conf_list *l)
+{
+	return (const char *const *)(void *)l->v;
+}
+
+struct auth *
+server_auth(const struct conf *c, char *err, size_t size)
+{
+	struct auth_conf ac = {
+		.api_keys = words(&c->api_keys),
+		.api_keys_file = c->api_keys_file,
+		.key = c->auth_key,
+		.key_file = c->auth_key_file,
+		.issuer = c->issuer,
+		.audience = c->audience,
+		.grants_claim = c->grants_claim,
+		.leeway_ms = c->leeway_ms,
+		.grace_ms = c->grace_ms,
+		.public_topics = words(&c->public_topics),
+		.authenticated_topics = words(&c->authenticated_topics),
+	};
+
+	return auth_new(&ac, err, size);
+}
+
+/* As many descriptors as the system lets us have. */
+static size_t
+raise_descriptors(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return 1024;
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) == -1)
+		log_warn("server: raise the limit of descriptors");
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return 1024;
+	return rl.rlim_cur > 10000000 ? 10000000 : (size_t)rl.rlim_cur;
+}
+
+/* Sockets that systemd opened for us; 0 when there are none, -1 on failure. */
+static int
+take_systemd_sockets(struct server *sv)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
+	char where[128];
+	bool admin;
+	int n, fd;
+
+	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
+		return 0;
+	n = (int)strtol(fds, NULL, 10);
+	for (int i = 0; i < n; i++) {
+		fd = LISTEN_FDS_START + i;
+		admin = names != NULL && strncmp(names, "admin", 5) == 0 &&
+		    (names[5] == '\0' || names[5] == ':');
+		if (names != NULL && (names = strchr(names, ':')) != NULL)
+			names++;
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+		    fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+			log_warn("server: socket %d of systemd", fd);
+			return -1;
+		}
+		listen_name(fd, where, sizeof(where));
+		if (http_serve(sv->http, fd, admin) == -1)
+			return -1;
+		log_info("server: %s on %s, from systemd",
+		    admin ? "admin" : "listening", where);
+	}
+	return n;
+}
+
+static int
+open_listeners(struct server *sv, const struct conf_list *l, bool admin)
+{
+	struct conf_listen at;
+	char err[ERR_SIZE], where[128];
+	int fd;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (conf_parse_listen(l->v[i], &at, err, sizeof(err)) == -1)
+			fd = -1;
+		else if (at.is_unix)
+			fd = listen_open_unix(at.path, at.mode, at.group, err,
+			    sizeof(err));
+		else
+			fd = listen_open_tcp(at.host, at.port, err, sizeof(err));
+		if (fd == -1) {
+			log_warnx("%s: %s", admin ? "server.admin_listen" :
+			    "server.listen", err);
+			return -1;
+		}
+		listen_name(fd, where, sizeof(where));
+		if (http_serve(sv->http, fd, admin) == -1)
+			return -1;
+		log_info("server: %s on %s", admin ? "admin" : "listening", where);
+	}
+	return 0;
+}
+
+/* Every room, none started.  0 or -1 (told). */
+static int
+build(struct server *sv)
+{
+	const struct conf *c = sv->conf;
+	struct store_conf sc = {
+		.path = c->store_path,
+		.sync_full = c->durability == CONF_FULL,
+		.retain_age_ms = c->retain_age_ms,
+		.retain_events_per_topic = c->retain_events_per_topic,
+		.retain_bytes = c->retain_bytes,
+		.max_queue_bytes = QUEUE_BYTES,
+		.max_page_bytes_total = PAGE_BYTES,
+	};
+	struct hub_conf hc = {
+		.threads = (int)c->threads,
+		.tail_bytes = c->tail_bytes,
+		.queue_bytes = c->queue_bytes,
+		.max_replay = c->max_replay,
+		.heartbeat_ms = c->heartbeat_ms,
+		.retry_ms = c->retry_ms,
+		.stall_ms = c->stall_ms,
+		.max_streams = c->max_streams,
+		.max_streams_per_ip = c->max_streams_per_ip,
+	};
+	struct http_conf pc = {
+		.max_event_bytes = c->max_event_bytes,
+		.max_body_bytes = c->max_body_bytes,
+		.max_replay = c->max_replay,
+		.max_connections = sv->descriptors,
+		.retry_ms = c->retry_ms,
+		.cors_origins = words(&c->cors_origins),
+		.trusted_proxies = words(&c->trusted_proxies),
+		.cookie = c->cookie,
+		.issuer = c->issuer,
+		.dev = c->dev,
+		.demo = c->demo,
+		.drain_ms = c->drain_time_ms,
+	};
+	char err[ERR_SIZE];
+	struct auth *auth;
+	size_t reserve, cores;
+	int n;
+
+	if (hc.threads == 0) {
+		cores = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+		hc.threads = cores < 1 ? 1 : cores > 64 ? 64 : (int)cores;
+	}
+	/* The log, libraries and requests under way need descriptors too. */
+	reserve = sv->descriptors / 2 < 256 ? sv->descriptors / 2 : 256;
+	if (hc.max_streams == 0 || hc.max_streams > sv->descriptors - reserve)
+		hc.max_streams = sv->descriptors - reserve;
+	if (c->max_streams > hc.max_streams)
+		log_warnx("server: server.max_streams is %llu, but there are only "
+		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
+		    (unsigned long long)c->max_streams, hc.max_streams);
+	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
+		log_warnx("%s", err);
+		return -1;
+	}
+	if ((sv->store = store_open(&sc, err, sizeof(err))) == NULL) {
+		log_warnx("store.path: %s", err);
+		auth_free(auth);
+		return -1;
+	}
+	hc.store = pc.store = sv->store;
+	if ((sv->hub = hub_new(&hc)) == NULL) {
+		auth_free(auth);
+		return -1;
+	}
+	pc.hub = sv->hub;
+	if ((sv->http = http_new(&pc, auth)) == NULL)
+		return -1;
+	if ((n = take_systemd_sockets(sv)) == -1 ||
+	    (n == 0 && open_listeners(sv, &c->listen, false) == -1) ||
+	    open_listeners(sv, &c->admin_listen, true) == -1)
+		return -1;
+	log_info("server: log %s at %s, %d stream threads, room for %zu streams",
+	    c->store_path, c->durability == CONF_FULL ? "durability full" :
+	    "durability normal", hc.threads, hc.max_streams);
+	return 0;
+}
+
+static int
+start(struct server *sv)
+{
+	struct store_hooks hooks = {
+		.arg = sv->hub,
+		.committed = hub_publish,
+	};
+
+	if (hub_start(sv->hub) == -1 ||
+	    store_start(sv->store, &hooks) == -1 ||
+	    http_start(sv->http) == -1)
+		return -1;
+	return 0;
+}
+
+/* Whatever of it is there. */
+static void
+tear_down(struct server *sv)
+{
+	if (sv->http != NULL)
+		http_stop(sv->http);
+	if (sv->hub != NULL)
+		hub_stop(sv->hub);
+	if (sv->store != NULL)
+		store_stop(sv->store);
+	http_free(sv->http);
+	hub_free(sv->hub);
+	store_close(sv->store);
+}
+
+/* Wait until the streams have gone, the time is up, or a second signal comes. */
+static void
+drain(struct server *sv, const sigset_t *signals)
+{
+	const struct timespec nap = { .tv_nsec = 50 * 1000000L };
+	int64_t until = clock_mono_ms() + sv->conf->drain_time_ms + 500;
+	int sig;
+
+	log_info("server: draining %zu streams over %lld ms; a second signal stops "
+	    "at once", hub_streams(sv->hub), (long long)sv->conf->drain_time_ms);
+	hub_drain(sv->hub, sv->conf->drain_time_ms);
+	while (hub_streams(sv->hub) > 0 && clock_mono_ms() < until) {
+		sig = sigtimedwait(signals, NULL, &nap);
+		if (sig == SIGTERM || sig == SIGINT)
+			return;
+	}
+}
+
+static void
+reload_conf(struct server *sv, struct conf *(*reload)(void *arg), void *arg)
+{
+	char err[ERR_SIZE];
+	struct auth *auth;
+	struct conf *c;
+
+	if (reload == NULL || (c = reload(arg)) == NULL)
+		return;			/* told; the old ones stay */
+	if ((auth = server_auth(c, err, sizeof(err))) == NULL)
+		log_warnx("reload: %s; the old keys stay", err);
+	else
+		http_reload(sv->http, auth);
+	conf_free(c);
+}
+
+int
+server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
+{
+	struct server sv = { .conf = c };
+	sigset_t signals;
+	int sig, code = 0;
+
+	/* Threads inherit the mask: signals come to sigwait() here alone. */
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	sv.descriptors = raise_descriptors();
+	if (build(&sv) == -1) {
+		tear_down(&sv);
+		return 2;
+	}
+	if (start(&sv) == -1) {
+		tear_down(&sv);
+		return 1;
+	}
+	log_info("server: ready");
+	for (;;) {
+		if (sigwait(&signals, &sig) != 0) {
+			code = 1;
+			break;
+		}
+		if (sig == SIGHUP) {
+			reload_conf(&sv, reload, arg);
+			continue;
+		}
+		drain(&sv, &signals);
+		break;
+	}
+	tear_down(&sv);
+	log_info("server: stopped");
+	return code;
+}
+
+int
+server_check(struct conf *c)
+{
+	char err[ERR_SIZE], *copy;
+	struct auth *auth;
+	int code = 0;
+
+	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
+		log_warnx("%s", err);
+		code = 2;
+	}
+	auth_free(auth);
+	/* Not opened: a server may be running on it. */
+	if ((copy = strdup(c->store_path)) == NULL)
+		return 1;
+	if (access(dirname(copy), W_OK | X_OK) == -1) {
+		log_warn("store.path: the folder of %s", c->store_path);
+		code = 2;
+	}
+	free(copy);
+	return code;
+}

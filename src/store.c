@@ -1,0 +1,809 @@
+/*
+ * store.c - opening the log: the lock, the schema, the epoch, what is kept in memory.
+ *
+ * What can be wrong with a database is found here, before anybody listens: another
+ * process, a file that is no database, one of somebody else's, one from a newer
+ * fanfare, no permission.
+ */
+#include "config.h"
+
+#include "store.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "sql_text.h"
+#include "store_internal.h"
+
+#define APPLICATION_ID	0x66616e66	/* "fanf", in the database's header */
+
+/* Appended to only.  Each is one transaction; user_version counts them. */
+static const char *const migrations[] = {
+	sql_0001_log,
+};
+#define NMIGRATIONS	((int)(sizeof(migrations) / sizeof(migrations[0])))
+
+static const char *const statement_sql[STATEMENT_COUNT] = {
+#define X(name) [S_##name] = sql_##name,
+	STATEMENTS(X)
+#undef X
+};
+
+sqlite3_stmt *
+db_stmt(struct db *db, enum statement s)
+{
+	sqlite3_stmt **p = &db->stmts[s];
+
+	if (*p != NULL) {
+		/* Its outcome was seen by whoever stepped it. */
+		(void)sqlite3_reset(*p);
+		return *p;
+	}
+	if (sqlite3_prepare_v3(db->h, statement_sql[s], -1,
+	    SQLITE_PREPARE_PERSISTENT, p, NULL) != SQLITE_OK) {
+		log_warnx("store: %s", sqlite3_errmsg(db->h));
+		return NULL;
+	}
+	return *p;
+}
+
+int
+db_run(struct db *db, enum statement s, int nargs, ...)
+{
+	sqlite3_stmt *q;
+	va_list ap;
+	int rc;
+
+	if ((q = db_stmt(db, s)) == NULL)
+		return sqlite3_errcode(db->h);
+	va_start(ap, nargs);
+	for (int i = 1; i <= nargs; i++)
+		(void)sqlite3_bind_int64(q, i, va_arg(ap, int64_t));
+	va_end(ap);
+	rc = sqlite3_step(q);
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
+int
+db_exec(struct db *db, const char *sql)
+{
+	return sqlite3_exec(db->h, sql, NULL, NULL, NULL);
+}
+
+void
+db_close(struct db *db)
+{
+	for (size_t i = 0; i < STATEMENT_COUNT; i++) {
+		(void)sqlite3_finalize(db->stmts[i]);
+		db->stmts[i] = NULL;
+	}
+	if (db->h != NULL && sqlite3_close(db->h) != SQLITE_OK)
+		log_warnx("store: close: %s", sqlite3_errmsg(db->h));
+	db->h = NULL;
+}
+
+/* One integer that a pragma or a query yields, or `missing`. */
+static int64_t
+db_int(struct db *db, const char *sql, int64_t missing)
+{
+	sqlite3_stmt *q;
+	int64_t v = missing;
+
+	if (sqlite3_prepare_v2(db->h, sql, -1, &q, NULL) != SQLITE_OK)
+		return missing;
+	if (sqlite3_step(q) == SQLITE_ROW)
+		v = sqlite3_column_int64(q, 0);
+	(void)sqlite3_finalize(q);
+	return v;
+}
+
+int
+db_open_reader(struct db *db, const char *path)
+{
+	if (sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READONLY |
+	    SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+		log_warnx("store: open %s for reading: %s", path,
+		    db->h != NULL ? sqlite3_errmsg(db->h) : "no memory");
+		db_close(db);
+		return -1;
+	}
+	/* A reader never checkpoints: see facts on the WAL-reset race; one connection
+	 * both writes and checkpoints. */
+	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	(void)sqlite3_wal_autocheckpoint(db->h, 0);
+	(void)sqlite3_busy_timeout(db->h, 5000);
+	return 0;
+}
+
+static int
+migrate(struct store *st, char *err, size_t err_size)
+{
+	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
+	int64_t app = db_int(&st->w, "PRAGMA application_id", -1);
+	int64_t tables = db_int(&st->w, "SELECT count(*) FROM sqlite_schema", -1);
+	char sql[128];
+
+	if (version == -1 || tables == -1) {
+		snprintf(err, err_size, "%s: %s; if this is fanfare's log, "
+		    "restore it from a backup or move it away", st->path,
+		    sqlite3_errmsg(st->w.h));
+		return -1;
+	}
+	if (tables > 0 && app != APPLICATION_ID) {
+		snprintf(err, err_size, "%s: this database belongs to another "
+		    "program; give store.path another file", st->path);
+		return -1;
+	}
+	if (version > NMIGRATIONS) {
+		snprintf(err, err_size, "%s: made by a newer fanfare (schema %"
+		    PRId64 ", this one knows %d); use that one", st->path,
+		    version, NMIGRATIONS);
+		return -1;
+	}
+	for (int64_t i = version; i < NMIGRATIONS; i++) {
+		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d;"
+		    "PRAGMA user_version = %d", APPLICATION_ID, (int)i + 1);
+		if (db_exec(&st->w, "BEGIN IMMEDIATE") != SQLITE_OK ||
+		    db_exec(&st->w, migrations[i]) != SQLITE_OK ||
+		    db_exec(&st->w, sql) != SQLITE_OK ||
+		    db_exec(&st->w, "COMMIT") != SQLITE_OK) {
+			snprintf(err, err_size, "%s: schema %d: %s", st->path,
+			    (int)i + 1, sqlite3_errmsg(st->w.h));
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+note_wal(void *arg, sqlite3 *h, const char *name, int pages)
+{
+	struct store *st = arg;
+
+	(void)h, (void)name;
+	st->n_wal = (uint64_t)pages;
+	return SQLITE_OK;
+}
+
+int
+store_open_writer(struct store *st, char *err, size_t err_size)
+{
+	if (sqlite3_open_v2(st->path, &st->w.h, SQLITE_OPEN_READWRITE |
+	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+	    sqlite3_db_readonly(st->w.h, "main") == 1) {
+		snprintf(err, err_size, "%s: cannot open for writing: %s",
+		    st->path, st->w.h == NULL ? "no memory" :
+		    sqlite3_errcode(st->w.h) == SQLITE_OK ?
+		    "the file or its folder is read-only" :
+		    sqlite3_errmsg(st->w.h));
+		goto fail;
+	}
+	(void)sqlite3_busy_timeout(st->w.h, 2000);
+	if (db_exec(&st->w, "PRAGMA journal_mode = WAL") != SQLITE_OK) {
+		snprintf(err, err_size, "%s: %s", st->path,
+		    sqlite3_errcode(st->w.h) == SQLITE_NOTADB ?
+		    "this is not a database; give store.path another file" :
+		    sqlite3_errmsg(st->w.h));
+		goto fail;
+	}
+	/* secure_delete would write zeros over all that is pruned; nothing here is
+	 * more secret than what stands beside it. */
+	if (db_exec(&st->w, st->conf.sync_full ? "PRAGMA synchronous = FULL" :
+	    "PRAGMA synchronous = NORMAL") != SQLITE_OK ||
+	    db_exec(&st->w, "PRAGMA secure_delete = OFF;"
+	    "PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
+	    "PRAGMA journal_size_limit = 67108864") != SQLITE_OK) {
+		snprintf(err, err_size, "%s: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		goto fail;
+	}
+	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	(void)sqlite3_wal_autocheckpoint(st->w.h, 0);	/* before the hook: same slot */
+	(void)sqlite3_wal_hook(st->w.h, note_wal, st);
+	return 0;
+
+fail:
+	db_close(&st->w);
+	return -1;
+}
+
+/* Bring topic rows up to date with the events above `settled`: after a clean stop there
+ * are none. */
+static int
+settle(struct store *st, uint64_t last)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	for (uint64_t seg = (st->settled + 1) >> SEGMENT_SHIFT;
+	    seg <= last >> SEGMENT_SHIFT; seg++) {
+		if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
+			return -1;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)seg);
+		while ((rc = sqlite3_step(q)) == SQLITE_ROW)
+			if (db_run(&st->w, S_topic_settle, 3,
+			    sqlite3_column_int64(q, 0),
+			    sqlite3_column_int64(q, 1),
+			    sqlite3_column_int64(q, 2)) != SQLITE_DONE)
+				return -1;
+		(void)sqlite3_reset(q);
+		if (rc != SQLITE_DONE)
+			return -1;
+	}
+	st->settled = last;
+	return db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
+	    (int64_t)st->forgotten, (int64_t)st->settled) == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+load_segments(struct store *st)
+{
+	sqlite3_stmt *q;
+	struct segment *s;
+	uint64_t events = 0, bytes = 0;
+	int rc;
+
+	st->nsegs = 0;
+	if ((q = db_stmt(&st->w, S_segment_all)) == NULL)
+		return -1;
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if ((s = segment_of(st, (uint64_t)sqlite3_column_int64(q, 0),
+		    true, 0)) == NULL)
+			return -1;
+		s->events = (uint64_t)sqlite3_column_int64(q, 1);
+		s->bytes = (uint64_t)sqlite3_column_int64(q, 2);
+		s->first_ms = sqlite3_column_int64(q, 3);
+		s->changed = false;
+		events += s->events;
+		bytes += s->bytes;
+	}
+	(void)sqlite3_reset(q);
+	st->n_events = events;
+	st->n_bytes = bytes;
+	st->n_segments = st->nsegs;
+	st->front_n = st->front_at = 0;
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
+store_recount(struct store *st)
+{
+	sqlite3_stmt *q;
+
+	if ((q = db_stmt(&st->w, S_state_get)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	st->pruned = (uint64_t)sqlite3_column_int64(q, 0);
+	st->forgotten = (uint64_t)sqlite3_column_int64(q, 1);
+	st->settled = (uint64_t)sqlite3_column_int64(q, 2);
+	st->state_changed = false;
+	(void)sqlite3_reset(q);
+	if ((q = db_stmt(&st->w, S_topic_empty_count)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	st->empty_topics = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	return load_segments(st);
+}
+
+static int
+load_marks(struct store *st)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(&st->w, S_topic_last_id)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	st->last_topic_id = sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	if ((q = db_stmt(&st->w, S_topic_all)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, MARKS_MAX);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
+		if (marks_load(st, (const char *)sqlite3_column_text(q, 1),
+		    (size_t)sqlite3_column_bytes(q, 1),
+		    sqlite3_column_int64(q, 0),
+		    (uint64_t)sqlite3_column_int64(q, 2),
+		    (uint64_t)sqlite3_column_int64(q, 3),
+		    sqlite3_column_int(q, 4) != 0) == NULL)
+			return -1;
+	(void)sqlite3_reset(q);
+	if ((q = db_stmt(&st->w, S_topic_count)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	st->marks_complete = st->nmarks == (size_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+load_idem(struct store *st)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	idem_clear(st);
+	if ((q = db_stmt(&st->w, S_idem_all)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, clock_wall_ms() - IDEM_TTL_MS);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if (sqlite3_column_bytes(q, 3) != STORE_HASH_BYTES ||
+		    sqlite3_column_bytes(q, 4) != STORE_HASH_BYTES)
+			continue;
+		if (idem_add(st, sqlite3_column_blob(q, 3),
+		    sqlite3_column_blob(q, 4),
+		    (uint64_t)sqlite3_column_int64(q, 0),
+		    (uint32_t)sqlite3_column_int64(q, 1),
+		    sqlite3_column_int64(q, 2), false) == -1)
+			return -1;
+	}
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+load_epochs(struct store *st)
+{
+	sqlite3_stmt *q;
+	struct epoch *grown;
+	size_t cap = 0;
+	int rc;
+
+	if ((q = db_stmt(&st->w, S_epoch_all)) == NULL)
+		return -1;
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if (st->nepochs == cap) {
+			cap = cap == 0 ? 64 : cap * 2;
+			if ((grown = realloc(st->epochs,
+			    cap * sizeof(*grown))) == NULL)
+				return -1;
+			st->epochs = grown;
+		}
+		st->epochs[st->nepochs].epoch =
+		    (uint32_t)sqlite3_column_int64(q, 0);
+		st->epochs[st->nepochs].first_seq =
+		    (uint64_t)sqlite3_column_int64(q, 1);
+		st->nepochs++;
+	}
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+int
+store_load(struct store *st, char *err, size_t err_size)
+{
+	sqlite3_stmt *q;
+	uint64_t last;
+
+	if (store_recount(st) == -1)
+		goto fail;
+	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		goto fail;
+	last = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	/* Rule 1: what was pruned was given out too, and so was an epoch's start. */
+	if (last < st->pruned)
+		last = st->pruned;
+	for (size_t i = 0; i < st->nepochs; i++)
+		if (last + 1 < st->epochs[i].first_seq)
+			last = st->epochs[i].first_seq - 1;
+	if (db_exec(&st->w, "BEGIN IMMEDIATE") != SQLITE_OK ||
+	    settle(st, last) == -1 ||
+	    db_exec(&st->w, "COMMIT") != SQLITE_OK ||
+	    load_marks(st) == -1 || load_idem(st) == -1)
+		goto fail;
+	if (st->next_seq <= last)
+		st->next_seq = last + 1;
+	st->oldest = st->nsegs > 0 ? st->segs[0].segment << SEGMENT_SHIFT : last + 1;
+	return 0;
+
+fail:
+	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errmsg(st->w.h));
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	return -1;
+}
+
+static int
+open_epoch(struct store *st, char *err, size_t err_size)
+{
+	uint32_t epoch = (uint32_t)clock_random(UINT32_MAX) + 1;
+	struct epoch *grown;
+
+	for (size_t i = 0; i < st->nepochs; i++)
+		if (st->epochs[i].epoch == epoch)
+			return open_epoch(st, err, err_size);
+	if ((grown = realloc(st->epochs, (st->nepochs + 1) *
+	    sizeof(*grown))) == NULL) {
+		snprintf(err, err_size, "out of memory");
+		return -1;
+	}
+	st->epochs = grown;
+	st->epochs[st->nepochs].epoch = epoch;
+	st->epochs[st->nepochs].first_seq = st->next_seq;
+	st->nepochs++;
+	if (db_run(&st->w, S_epoch_insert, 3, (int64_t)epoch,
+	    (int64_t)st->next_seq, clock_wall_ms()) != SQLITE_DONE ||
+	    db_run(&st->w, S_epoch_trim, 2, (int64_t)EPOCHS_KEPT,
+	    (int64_t)st->oldest) != SQLITE_DONE) {
+		snprintf(err, err_size, "%s: cannot write: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		return -1;
+	}
+	return 0;
+}
+
+/* The lock is a file of its own: SQLite's belong to SQLite. */
+static int
+take_lock(struct store *st, char *err, size_t err_size)
+{
+	char name[4096], pid[32];
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%s.lock", st->path);
+	if ((st->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640)) == -1) {
+		snprintf(err, err_size, "%s: %s; store.path must lie in a folder "
+		    "that fanfare may write", name, strerror(errno));
+		return -1;
+	}
+	if (flock(st->lock_fd, LOCK_EX | LOCK_NB) == -1) {
+		n = pread(st->lock_fd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? n : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		snprintf(err, err_size, "%s: in use by another fanfare (process %s)"
+		    "; stop it or give this one a store.path of its own",
+		    st->path, pid[0] != '\0' ? pid : "unknown");
+		close(st->lock_fd);
+		st->lock_fd = -1;
+		return -1;
+	}
+	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	/* Only a message depends on it. */
+	if (ftruncate(st->lock_fd, 0) == -1 ||
+	    pwrite(st->lock_fd, pid, (size_t)n, 0) != n)
+		log_warn("store: write %s", name);
+	return 0;
+}
+
+struct store *
+store_open(const struct store_conf *conf, char *err, size_t err_size)
+{
+	struct store *st;
+	struct stat sb;
+
+	if ((st = calloc(1, sizeof(*st))) == NULL) {
+		snprintf(err, err_size, "out of memory");
+		return NULL;
+	}
+	st->conf = *conf;
+	st->lock_fd = -1;
+	st->next_seq = 1;
+	TAILQ_INIT(&st->lru);
+	TAILQ_INIT(&st->late);
+	TAILQ_INIT(&st->idems);
+	st->queue_tail = &st->queue;
+	st->jobs_tail = &st->jobs;
+	(void)pthread_mutex_init(&st->lock, NULL);
+	(void)pthread_mutex_init(&st->queue_lock, NULL);
+	(void)pthread_mutex_init(&st->read_lock, NULL);
+	(void)pthread_cond_init(&st->queue_cond, NULL);
+	(void)pthread_cond_init(&st->read_cond, NULL);
+	if ((st->path = strdup(conf->path)) == NULL ||
+	    (st->marks = map_new()) == NULL ||
+	    (st->marks_by_id = map_new()) == NULL ||
+	    (st->idem = map_new()) == NULL) {
+		snprintf(err, err_size, "out of memory");
+		goto fail;
+	}
+	if (stat(st->path, &sb) == 0 && !S_ISREG(sb.st_mode)) {
+		snprintf(err, err_size, "%s: not a regular file; store.path "
+		    "names the database file itself", st->path);
+		goto fail;
+	}
+	if (take_lock(st, err, err_size) == -1 ||
+	    store_open_writer(st, err, err_size) == -1 ||
+	    migrate(st, err, err_size) == -1)
+		goto fail;
+	if (load_epochs(st) == -1) {
+		snprintf(err, err_size, "%s: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		goto fail;
+	}
+	if (store_load(st, err, err_size) == -1 ||
+	    open_epoch(st, err, err_size) == -1)
+		goto fail;
+	st->head = st->next_seq - 1;
+	return st;
+
+fail:
+	store_close(st);
+	return NULL;
+}
+
+struct frame *
+store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
+    const char *topic, size_t topic_len)
+{
+	struct frame *f;
+	const void *name = sqlite3_column_text(s, 4);
+	size_t name_len = (size_t)sqlite3_column_bytes(s, 4);
+	const void *data = sqlite3_column_blob(s, 5);	/* NULL when empty */
+	size_t data_len = (size_t)sqlite3_column_bytes(s, 5);
+
+	if ((f = frame_new(topic, topic_len, name, name == NULL ? 0 : name_len,
+	    data == NULL ? "" : data, data_len,
+	    (unsigned int)sqlite3_column_int(s, 3))) == NULL)
+		return NULL;
+	frame_stamp(f, store_id_of(st, seq),
+	    (uint64_t)sqlite3_column_int64(s, 0),
+	    (uint64_t)sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2));
+	return f;
+}
+
+static int
+newest_row_first(const void *a, const void *b)
+{
+	const struct front_row *x = a, *y = b;
+
+	return x->seq < y->seq ? 1 : x->seq > y->seq ? -1 : 0;
+}
+
+/* All rows of a segment, newest first, into st->front (which the pruner refills). */
+static int
+list_segment(struct store *st, uint64_t segment, size_t *n)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	*n = 0;
+	if (st->front_cap < ((size_t)1 << SEGMENT_SHIFT)) {
+		free(st->front);
+		st->front_cap = (size_t)1 << SEGMENT_SHIFT;
+		if ((st->front = calloc(st->front_cap, sizeof(*st->front))) == NULL)
+			return -1;
+	}
+	if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)segment);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW && *n < st->front_cap) {
+		st->front[*n].topic = sqlite3_column_int64(q, 0);
+		st->front[(*n)++].seq = (uint64_t)sqlite3_column_int64(q, 1);
+	}
+	(void)sqlite3_reset(q);
+	qsort(st->front, *n, sizeof(*st->front), newest_row_first);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* Frames of the segment, newest first, appended to `out` until the bytes are used up. */
+static int
+load_segment_frames(struct store *st, uint64_t segment, struct frame **out,
+    size_t *nout, size_t *left, bool *full)
+{
+	sqlite3_stmt *q, *t;
+	struct frame *f;
+	size_t n;
+
+	if (list_segment(st, segment, &n) == -1)
+		return -1;
+	for (size_t i = 0; i < n && !*full; i++) {
+		if ((t = db_stmt(&st->w, S_topic_name)) == NULL ||
+		    (q = db_stmt(&st->w, S_event_get)) == NULL)
+			return -1;
+		(void)sqlite3_bind_int64(t, 1, st->front[i].topic);
+		(void)sqlite3_bind_int64(q, 1, (int64_t)st->front[i].seq);
+		(void)sqlite3_bind_int64(q, 2, st->front[i].topic);
+		if (sqlite3_step(t) != SQLITE_ROW ||
+		    sqlite3_step(q) != SQLITE_ROW ||
+		    (f = store_row_frame(st, q, st->front[i].seq,
+		    (const char *)sqlite3_column_text(t, 0),
+		    (size_t)sqlite3_column_bytes(t, 0))) == NULL)
+			return -1;
+		(void)sqlite3_reset(q);
+		(void)sqlite3_reset(t);
+		if (f->bytes > *left) {
+			*full = true;
+			frame_unref(f);
+			break;
+		}
+		*left -= f->bytes;
+		out[(*nout)++] = f;
+	}
+	return 0;
+}
+
+int
+store_load_tail(struct store *st, size_t max_bytes, void (*sink)(void *arg,
+    struct frame **frames, size_t n, uint64_t floor), void *arg)
+{
+	struct frame **v = NULL, **grown, *swap;
+	size_t n = 0, left = max_bytes;
+	uint64_t floor = st->head;
+	bool full = false;
+	int rc = 0;
+
+	for (size_t s = st->nsegs; s > 0 && !full && rc == 0; s--) {
+		if ((grown = realloc(v, (n + ((size_t)1 << SEGMENT_SHIFT)) *
+		    sizeof(struct frame *))) == NULL) {
+			rc = -1;
+			break;
+		}
+		v = grown;
+		rc = load_segment_frames(st, st->segs[s - 1].segment, v, &n,
+		    &left, &full);
+	}
+	st->front_n = st->front_at = 0;
+	if (rc == -1)
+		log_warnx("store: %s: load the newest events: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+	/* Everything above the floor must be in: so it lies below the oldest loaded,
+	 * or at what was pruned when the whole log went in. */
+	if (n > 0)
+		floor = v[n - 1]->id.seq - 1;
+	for (size_t i = 0; i < n / 2; i++) {
+		swap = v[i];
+		v[i] = v[n - 1 - i];
+		v[n - 1 - i] = swap;
+	}
+	sink(arg, v, n, floor);
+	free(v);
+	return rc;
+}
+
+int
+store_start(struct store *st, const struct store_hooks *hooks)
+{
+	st->hooks = *hooks;
+	if ((errno = pthread_create(&st->writer, NULL, writer_main, st)) != 0) {
+		log_warn("store: start the writer");
+		return -1;
+	}
+	if ((errno = pthread_create(&st->reader, NULL, reader_main, st)) != 0) {
+		log_warn("store: start the reader");
+		pthread_mutex_lock(&st->queue_lock);
+		st->stopping = true;
+		pthread_cond_signal(&st->queue_cond);
+		pthread_mutex_unlock(&st->queue_lock);
+		(void)pthread_join(st->writer, NULL);
+		return -1;
+	}
+	st->started = true;
+	return 0;
+}
+
+void
+store_stop(struct store *st)
+{
+	if (!st->started)
+		return;
+	st->started = false;
+	pthread_mutex_lock(&st->read_lock);
+	st->read_stopping = true;
+	pthread_cond_signal(&st->read_cond);
+	pthread_mutex_unlock(&st->read_lock);
+	pthread_mutex_lock(&st->queue_lock);
+	st->stopping = true;
+	pthread_cond_signal(&st->queue_cond);
+	pthread_mutex_unlock(&st->queue_lock);
+	(void)pthread_join(st->reader, NULL);
+	(void)pthread_join(st->writer, NULL);
+}
+
+void
+store_close(struct store *st)
+{
+	if (st == NULL)
+		return;
+	assert(!st->started);
+	if (st->w.h != NULL && st->trouble == NULL)
+		(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	db_close(&st->w);
+	if (st->marks != NULL && st->marks_by_id != NULL)
+		marks_clear(st);
+	if (st->idem != NULL)
+		idem_clear(st);
+	map_free(st->marks);
+	map_free(st->marks_by_id);
+	map_free(st->idem);
+	free(st->segs);
+	free(st->front);
+	free(st->epochs);
+	if (st->lock_fd != -1)
+		close(st->lock_fd);
+	free(st->path);
+	free(st);
+}
+
+struct event_id
+store_head(const struct store *st)
+{
+	struct event_id id = {
+		.epoch = st->epochs[st->nepochs - 1].epoch,
+		.seq = atomic_load_explicit(&st->head, memory_order_acquire),
+	};
+
+	return id;
+}
+
+uint64_t
+store_oldest(const struct store *st)
+{
+	return st->oldest;
+}
+
+bool
+store_cursor_is_good(const struct store *st, struct event_id id)
+{
+	for (size_t i = st->nepochs; i-- > 0;) {
+		if (st->epochs[i].epoch != id.epoch)
+			continue;
+		if (i + 1 < st->nepochs)
+			return id.seq < st->epochs[i + 1].first_seq;
+		return id.seq <= store_head(st).seq;
+	}
+	return false;
+}
+
+struct event_id
+store_id_of(const struct store *st, uint64_t seq)
+{
+	size_t lo = 0, hi = st->nepochs, mid;
+	struct event_id id = { .seq = seq };
+
+	/* The last epoch that began at or before seq: one that began there and then
+	 * gave out nothing has a successor with the same first seq. */
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (st->epochs[mid].first_seq <= seq)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	id.epoch = st->epochs[lo > 0 ? lo - 1 : 0].epoch;
+	return id;
+}
+
+const char *
+store_trouble(const struct store *st)
+{
+	return st->trouble;
+}
+
+void
+store_stats(struct store *st, struct store_stats *out)
+{
+	*out = (struct store_stats) {
+		.events = st->n_events,
+		.bytes = st->n_bytes,
+		.segments = st->n_segments,
+		.oldest_seq = st->oldest,
+		.pruned_seq = st->pruned,
+		.forgotten_seq = st->forgotten,
+		.commits = st->n_commits,
+		.rows = st->n_rows,
+		.duplicates = st->n_dups,
+		.pruned = st->n_pruned,
+		.pages = st->n_pages,
+		.wal_pages = st->n_wal,
+		.queued_bytes = st->queue_bytes,
+		.page_bytes = st->page_budget.bytes,
+	};
+	pthread_mutex_lock(&st->lock);
+	out->topics_in_memory = map_count(st->marks);
+	pthread_mutex_unlock(&st->lock);
+}

@@ -1,0 +1,220 @@
+/*
+ * store_internal.h - what the files of the store share; nobody else includes it.
+ *
+ * Who may touch what: fields under "writer" belong to the writer's thread (and to
+ * store_open before it starts); fields under "lock" need st->lock; atomics say so.
+ */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "map.h"
+#include "store.h"
+
+#define SEGMENT_SHIFT		12		/* as the schema has it */
+#define EVENT_OVERHEAD		64		/* bytes a row costs beside its payload */
+#define MARKS_MAX		262144		/* topics in memory */
+#define EMPTY_TOPICS_MAX	100000		/* remembered without events */
+#define SETTLE_AFTER		65536		/* seqs a topic row may lag behind */
+#define IDEM_MAX		500000		/* keys in memory */
+#define IDEM_TTL_MS		(24 * 3600 * 1000LL)
+#define EPOCHS_KEPT		1000
+#define WAL_PAGES_CHECKPOINT	1000
+
+/* Every statement, prepared when first used: name of the SQL constant. */
+#define STATEMENTS(X)							\
+	X(epoch_insert) X(epoch_all) X(epoch_trim)			\
+	X(topic_find) X(topic_name) X(topic_insert) X(topic_update)	\
+	X(topic_last_id) X(topic_range) X(topic_from) X(topic_all)	\
+	X(topic_count) X(topic_emptied) X(topic_empty_count)		\
+	X(topic_empty_oldest) X(topic_delete) X(topic_settle)		\
+	X(event_insert) X(event_link) X(event_get) X(event_delete)	\
+	X(event_segment) X(event_topic_first) X(event_last_seq)		\
+	X(segment_put) X(segment_delete) X(segment_all)			\
+	X(segment_at_time) X(idem_insert) X(idem_all) X(idem_trim)	\
+	X(state_get) X(state_put)
+
+enum statement {
+#define X(name) S_##name,
+	STATEMENTS(X)
+#undef X
+	STATEMENT_COUNT
+};
+
+/* A connection and its prepared statements; one thread. */
+struct db {
+	sqlite3		*h;
+	sqlite3_stmt	*stmts[STATEMENT_COUNT];
+};
+
+/* The statement, reset and ready to bind; NULL (logged) if it cannot be prepared. */
+sqlite3_stmt	*db_stmt(struct db *db, enum statement s);
+/* Run a statement that yields no row, binding integers; SQLITE_DONE or an error. */
+int		 db_run(struct db *db, enum statement s, int nargs, ...);
+int		 db_exec(struct db *db, const char *sql);	/* SQLITE_OK or error */
+void		 db_close(struct db *db);
+/* Open read-only for a reader.  0 or -1 (logged). */
+int		 db_open_reader(struct db *db, const char *path);
+
+/* What is known of a topic.  In memory for the topics used last. */
+struct mark {
+	TAILQ_ENTRY(mark) lru;		/* writer */
+	TAILQ_ENTRY(mark) late;		/* writer: row is behind; by late_since */
+	struct mark	*touched;	/* writer: next of this transaction */
+	bool		 is_touched, is_late, was_late;
+	int64_t		 id;		/* key in marks_by_id */
+	bool		 has_row;	/* writer: stands in the topic table */
+	uint64_t	 newest, nth;	/* lock to read elsewhere: committed */
+	uint64_t	 w_newest, w_nth;	/* writer: with this transaction */
+	uint64_t	 late_since;	/* seq that made the row late */
+	bool		 empty, w_empty;
+	uint64_t	 first_segment;	/* writer: no event of it below; a hint */
+	size_t		 len;
+	char		 name[];
+};
+TAILQ_HEAD(mark_list, mark);
+
+struct segment {
+	uint64_t	segment;
+	uint64_t	events, bytes;
+	int64_t		first_ms;
+	bool		changed;
+};
+
+/* A row of the oldest segment, to be pruned in seq order. */
+struct front_row {
+	uint64_t	seq;
+	int64_t		topic;
+	int64_t		time;
+	uint64_t	bytes;
+};
+
+struct idem {
+	TAILQ_ENTRY(idem) order;	/* by age */
+	unsigned char	 key[STORE_HASH_BYTES];
+	unsigned char	 content[STORE_HASH_BYTES];
+	uint64_t	 seq;
+	uint32_t	 events;
+	bool		 staged;	/* of the transaction under way */
+	int64_t		 time;
+};
+TAILQ_HEAD(idem_list, idem);
+
+struct epoch {
+	uint32_t	epoch;
+	uint64_t	first_seq;
+};
+
+struct store {
+	struct store_conf conf;
+	char		*path;
+	int		 lock_fd;
+	struct store_hooks hooks;
+
+	/* constant once open */
+	struct epoch	*epochs;
+	size_t		 nepochs;
+
+	/* atomics, written by the writer */
+	_Atomic(uint64_t) head;
+	_Atomic(const char *) trouble;
+	_Atomic(uint64_t) forgotten, pruned, oldest;
+	_Atomic(uint64_t) n_events, n_bytes, n_segments, n_commits, n_rows, n_dups,
+			 n_pruned, n_wal;
+	_Atomic(uint64_t) n_pages;		/* written by the reader */
+
+	/* lock: the marks as others see them */
+	pthread_mutex_t	 lock;
+	struct map	*marks;			/* by name */
+	bool		 marks_complete;	/* every topic there is stands in it */
+
+	/* writer */
+	struct db	 w;
+	struct map	*marks_by_id;
+	struct mark_list lru, late;
+	size_t		 nmarks;
+	struct mark	*touched;
+	int64_t		 last_topic_id;
+	uint64_t	 empty_topics;
+	uint64_t	 next_seq;
+	uint64_t	 settled;
+	bool		 state_changed;
+	struct segment	*segs;			/* ascending */
+	size_t		 nsegs, segs_cap;
+	struct front_row *front;
+	size_t		 front_n, front_at, front_cap;
+	uint64_t	 front_segment;
+	bool		 prune_more;		/* the last step did not finish */
+	struct map	*idem;
+	struct idem_list idems;
+	int64_t		 broken_since;		/* 0: not */
+	pthread_t	 writer;
+
+	/* queue_lock */
+	pthread_mutex_t	 queue_lock;
+	pthread_cond_t	 queue_cond;
+	struct append	*queue, **queue_tail;
+	bool		 stopping;
+	_Atomic(uint64_t) queue_bytes;
+
+	/* read_lock */
+	pthread_mutex_t	 read_lock;
+	pthread_cond_t	 read_cond;
+	struct page_job	*jobs, **jobs_tail;
+	bool		 read_stopping;
+	pthread_t	 reader;
+	struct frame_budget page_budget;
+	bool		 started;
+};
+
+/* store.c */
+/* Read everything the writer keeps in memory from its connection; also announces to
+ * nobody.  Used at open and after a failure. */
+int		 store_load(struct store *st, char *err, size_t err_size);
+/* Read the counters again that a failed transaction may have moved.  0 or -1. */
+int		 store_recount(struct store *st);
+int		 store_open_writer(struct store *st, char *err, size_t err_size);
+/* Make a frame of an event_get row. */
+struct frame	*store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
+		    const char *topic, size_t topic_len);
+
+/* store_marks.c: topics in memory; the writer's thread but for store_mark_peek */
+struct mark	*marks_get(struct store *st, const char *name, size_t len);
+struct mark	*marks_load(struct store *st, const char *name, size_t len,
+		    int64_t id, uint64_t newest, uint64_t nth, bool empty);
+void		 marks_touch(struct store *st, struct mark *m);
+void		 marks_set_late(struct store *st, struct mark *m);
+/* Write the topic's row now.  SQLITE_DONE or an error. */
+int		 marks_flush(struct store *st, struct mark *m);
+int		 marks_flush_late(struct store *st, bool all);
+void		 marks_committed(struct store *st);
+void		 marks_rolled_back(struct store *st);
+void		 marks_evict(struct store *st);
+int		 marks_forget(struct store *st);	/* topics without events */
+void		 marks_clear(struct store *st);
+/* Any thread: 1 and id, newest; 0 not in memory; -1 there is no such topic. */
+int		 marks_peek(struct store *st, const char *name, size_t len,
+		    int64_t *id, uint64_t *newest);
+
+/* store_prune.c: retention; within the writer's transaction.  SQLITE_OK or error. */
+int		 prune_step(struct store *st, int64_t now_ms, size_t max_rows);
+int		 prune_topic(struct store *st, struct mark *m);
+struct segment	*segment_of(struct store *st, uint64_t segment, bool make,
+		    int64_t now_ms);
+int		 segments_write(struct store *st);
+void		 segments_drop_empty(struct store *st);
+
+/* store_writer.c, store_reader.c: the threads */
+void		*writer_main(void *arg);
+void		*reader_main(void *arg);
+void		 idem_clear(struct store *st);
+int		 idem_add(struct store *st, const unsigned char *key,
+		    const unsigned char *content, uint64_t seq, uint32_t events,
+		    int64_t time, bool staged);
+
+#endif

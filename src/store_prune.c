@@ -1,0 +1,269 @@
+/*
+ * store_prune.c - retention: what goes, in small steps, inside publishing transactions.
+ *
+ * By age and by bytes events go in seq order, from the oldest segment, whose rows are
+ * listed once and then taken one by one.  By count they go per topic, oldest first,
+ * when the topic gets a new event.  Either way a topic loses a prefix of its events, so
+ * its chain breaks once (store.h, rule 3).
+ *
+ * Counters of a transaction that fails are put right by store_recount().
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "store_internal.h"
+
+#define PROBES_PER_EVENT	64	/* segments looked into for one topic */
+
+/* The segment's counters; with `make` appended when it is new and the highest. */
+struct segment *
+segment_of(struct store *st, uint64_t segment, bool make, int64_t now_ms)
+{
+	struct segment *grown;
+	size_t lo = 0, hi = st->nsegs, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (st->segs[mid].segment < segment)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < st->nsegs && st->segs[lo].segment == segment)
+		return &st->segs[lo];
+	if (!make)
+		return NULL;
+	assert(lo == st->nsegs);
+	if (st->nsegs == st->segs_cap) {
+		mid = st->segs_cap == 0 ? 64 : st->segs_cap * 2;
+		if ((grown = realloc(st->segs, mid * sizeof(*grown))) == NULL)
+			return NULL;
+		st->segs = grown;
+		st->segs_cap = mid;
+	}
+	st->segs[lo] = (struct segment){
+		.segment = segment, .first_ms = now_ms, .changed = true
+	};
+	st->nsegs++;
+	return &st->segs[lo];
+}
+
+/* Write the counters that changed; rows of emptied segments go. */
+int
+segments_write(struct store *st)
+{
+	struct segment *s;
+	int rc;
+
+	for (size_t i = 0; i < st->nsegs; i++) {
+		s = &st->segs[i];
+		if (!s->changed)
+			continue;
+		if (s->events == 0)
+			rc = db_run(&st->w, S_segment_delete, 1,
+			    (int64_t)s->segment);
+		else
+			rc = db_run(&st->w, S_segment_put, 4,
+			    (int64_t)s->segment, (int64_t)s->events,
+			    (int64_t)s->bytes, s->first_ms);
+		if (rc != SQLITE_DONE)
+			return rc;
+		s->changed = false;
+	}
+	return SQLITE_DONE;
+}
+
+void
+segments_drop_empty(struct store *st)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < st->nsegs; i++)
+		if (st->segs[i].events > 0)
+			st->segs[n++] = st->segs[i];
+	st->nsegs = n;
+	st->n_segments = n;
+}
+
+/* Delete one event and count it out. */
+static int
+delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
+    struct mark *m)
+{
+	struct segment *s;
+	int rc;
+
+	rc = db_run(&st->w, S_event_delete, 2, (int64_t)seq, topic);
+	if (rc != SQLITE_DONE || sqlite3_changes(st->w.h) == 0)
+		return rc;	/* gone already: the other rule had it */
+	if ((s = segment_of(st, seq >> SEGMENT_SHIFT, false, 0)) != NULL &&
+	    s->events > 0) {
+		s->events--;
+		s->bytes -= bytes + EVENT_OVERHEAD < s->bytes ?
+		    bytes + EVENT_OVERHEAD : s->bytes;
+		s->changed = true;
+	}
+	st->n_events--;
+	st->n_bytes -= bytes + EVENT_OVERHEAD < st->n_bytes ?
+	    bytes + EVENT_OVERHEAD : st->n_bytes;
+	st->n_pruned++;
+	if (seq > st->pruned)
+		st->pruned = seq;
+	st->state_changed = true;
+	if (m == NULL)
+		m = map_get(st->marks_by_id, &topic, sizeof(topic));
+	/* Was it the topic's last?  Then only its row remembers it: write it now. */
+	if (m != NULL) {
+		if (m->w_newest == seq && !m->w_empty) {
+			marks_touch(st, m);
+			m->w_empty = true;
+			st->empty_topics++;
+			return marks_flush(st, m);
+		}
+		return SQLITE_DONE;
+	}
+	rc = db_run(&st->w, S_topic_emptied, 2, topic, (int64_t)seq);
+	if (rc == SQLITE_DONE && sqlite3_changes(st->w.h) > 0)
+		st->empty_topics++;
+	return rc;
+}
+
+static int
+by_seq(const void *a, const void *b)
+{
+	const struct front_row *x = a, *y = b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+/* List the rows of the oldest segment. */
+static int
+load_front(struct store *st)
+{
+	sqlite3_stmt *q;
+	struct front_row *r;
+	int rc;
+
+	if (st->front_cap < ((size_t)1 << SEGMENT_SHIFT)) {
+		free(st->front);
+		st->front_cap = (size_t)1 << SEGMENT_SHIFT;
+		if ((st->front = calloc(st->front_cap, sizeof(*r))) == NULL) {
+			st->front_cap = 0;
+			return SQLITE_NOMEM;
+		}
+	}
+	st->front_n = st->front_at = 0;
+	st->front_segment = st->segs[0].segment;
+	if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
+		return SQLITE_ERROR;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)st->front_segment);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW &&
+	    st->front_n < st->front_cap) {
+		r = &st->front[st->front_n++];
+		r->topic = sqlite3_column_int64(q, 0);
+		r->seq = (uint64_t)sqlite3_column_int64(q, 1);
+		r->time = sqlite3_column_int64(q, 3);
+		r->bytes = (uint64_t)sqlite3_column_int64(q, 4);
+	}
+	(void)sqlite3_reset(q);
+	qsort(st->front, st->front_n, sizeof(*r), by_seq);
+	return rc;
+}
+
+/* Prune at most max_rows by age and bytes; st->prune_more tells whether to go on. */
+int
+prune_step(struct store *st, int64_t now_ms, size_t max_rows)
+{
+	struct front_row *r;
+	size_t i = 0;
+	int rc;
+
+	st->prune_more = false;
+	while (st->nsegs > 0) {
+		/* Emptied in this very transaction: it leaves after the commit. */
+		while (i < st->nsegs && st->segs[i].events == 0)
+			i++;
+		if (i > 0) {
+			st->prune_more = true;
+			break;
+		}
+		if (st->front_at == st->front_n ||
+		    st->front_segment != st->segs[0].segment) {
+			/* Nothing in it can be due before its first event is. */
+			if (!(st->conf.retain_bytes > 0 &&
+			    st->n_bytes > st->conf.retain_bytes) &&
+			    !(st->conf.retain_age_ms > 0 && st->segs[0].first_ms <
+			    now_ms - st->conf.retain_age_ms))
+				break;
+			if ((rc = load_front(st)) != SQLITE_DONE)
+				return rc;
+			if (st->front_n == 0) {
+				/* Counters that disagree with the rows heal here. */
+				st->segs[0].events = 0;
+				st->segs[0].changed = true;
+				continue;
+			}
+		}
+		r = &st->front[st->front_at];
+		if (!(st->conf.retain_bytes > 0 &&
+		    st->n_bytes > st->conf.retain_bytes) &&
+		    !(st->conf.retain_age_ms > 0 &&
+		    r->time < now_ms - st->conf.retain_age_ms))
+			break;
+		if (max_rows-- == 0) {
+			st->prune_more = true;
+			break;
+		}
+		rc = delete_event(st, r->seq, r->topic, r->bytes, NULL);
+		if (rc != SQLITE_DONE)
+			return rc;
+		st->front_at++;
+		st->oldest = r->seq + 1;
+	}
+	return SQLITE_DONE;
+}
+
+/* Keep the newest retain_events_per_topic of a topic that has just had another. */
+int
+prune_topic(struct store *st, struct mark *m)
+{
+	uint64_t limit = st->conf.retain_events_per_topic;
+	uint64_t seq, nth, bytes;
+	sqlite3_stmt *q;
+	size_t i, probes = 0;
+	int rc;
+
+	if (limit == 0 || m->w_nth <= limit)
+		return SQLITE_DONE;
+	for (i = 0; i < st->nsegs &&
+	    st->segs[i].segment < m->first_segment; i++)
+		;
+	for (; i < st->nsegs && probes < PROBES_PER_EVENT; probes++) {
+		if ((q = db_stmt(&st->w, S_event_topic_first)) == NULL)
+			return SQLITE_ERROR;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)st->segs[i].segment);
+		(void)sqlite3_bind_int64(q, 2, m->id);
+		rc = sqlite3_step(q);
+		seq = (uint64_t)sqlite3_column_int64(q, 0);
+		nth = (uint64_t)sqlite3_column_int64(q, 1);
+		bytes = (uint64_t)sqlite3_column_int64(q, 2);
+		(void)sqlite3_reset(q);
+		if (rc == SQLITE_DONE) {
+			if (++i < st->nsegs)
+				m->first_segment = st->segs[i].segment;
+			continue;
+		}
+		if (rc != SQLITE_ROW)
+			return rc;
+		if (nth + limit > m->w_nth)
+			break;
+		rc = delete_event(st, seq, m->id, bytes, m);
+		if (rc != SQLITE_DONE)
+			return rc;
+	}
+	return SQLITE_DONE;
+}

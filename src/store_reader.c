@@ -1,0 +1,540 @@
+/*
+ * store_reader.c - the thread that reads history: one page a job, oldest job first.
+ *
+ * A page is found by walking the topics' chains back from their newest events, all of
+ * them merged through a heap, until the cursor: the cost is what was missed, however
+ * much the log holds.  Rows are then fetched oldest first until the page is full.
+ *
+ * Order matters (store.h, rule 4): the head is read first, then the topics, then their
+ * marks, then the snapshot is opened.  A page is complete up to that head, no further.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "log.h"
+#include "store_internal.h"
+
+#define BUDGET_WAIT_MS	10
+
+/* A topic that the job asks for. */
+struct chain {
+	int64_t		 id;
+	uint64_t	 seq;		/* next to look at, going back */
+	size_t		 taken;
+	char		*name;
+	size_t		 len;
+};
+
+/* What one job needs while it runs. */
+struct walk {
+	struct store	*st;
+	struct db	*db;
+	struct page_job	*job;
+	uint64_t	 head;
+	struct chain	*chains;
+	size_t		 n, cap;
+	size_t		*heap;		/* indexes of chains, newest on top */
+	size_t		 heap_n;
+	struct page_ref	*refs;		/* found, newest first */
+	size_t		 refs_n, refs_cap;
+};
+
+struct page_job *
+page_job_new(enum page_kind kind, struct topics *topics)
+{
+	struct page_job *j;
+
+	if ((j = calloc(1, sizeof(*j))) == NULL)
+		return NULL;
+	j->kind = kind;
+	j->topics = topics_ref(topics);
+	return j;
+}
+
+void
+page_job_free(struct page_job *j)
+{
+	if (j == NULL)
+		return;
+	for (size_t i = 0; i < j->n; i++)
+		frame_unref(j->frames[i]);
+	free(j->frames);
+	free(j->plan);
+	topics_unref(j->topics);
+	free(j);
+}
+
+static int
+add_chain(struct walk *w, int64_t id, uint64_t newest, const char *name,
+    size_t len)
+{
+	struct chain *grown, *c;
+	size_t cap;
+
+	if (w->n == w->cap) {
+		cap = w->cap == 0 ? 16 : w->cap * 2;
+		if ((grown = realloc(w->chains, cap * sizeof(*grown))) == NULL)
+			return -1;
+		w->chains = grown;
+		w->cap = cap;
+	}
+	c = &w->chains[w->n];
+	memset(c, 0, sizeof(*c));
+	c->id = id;
+	c->seq = newest;
+	c->len = len;
+	if ((c->name = malloc(len + 1)) == NULL)
+		return -1;
+	memcpy(c->name, name, len);
+	c->name[len] = '\0';
+	w->n++;
+	return 0;
+}
+
+/* A plain topic that memory does not know: its row is right (store_marks.c). */
+static int
+find_topic(struct walk *w, const struct topic_name *t)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(w->db, S_topic_find)) == NULL)
+		return -1;
+	(void)sqlite3_bind_text(q, 1, t->p, (int)t->len, SQLITE_STATIC);
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW && add_chain(w, sqlite3_column_int64(q, 0),
+	    (uint64_t)sqlite3_column_int64(q, 1), t->p, t->len) == -1)
+		rc = SQLITE_NOMEM;
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* Every topic of the table that the pattern matches; a literal beginning narrows the
+ * range. */
+static int
+find_pattern(struct walk *w, const struct topic_name *t)
+{
+	char high[TOPIC_MAX_BYTES + 1];
+	const char *star = strchr(t->p, '*'), *name;
+	size_t prefix, len;
+	sqlite3_stmt *q;
+	int rc;
+
+	/* Up to the slash before the first segment that holds an asterisk, and without
+	 * that slash: a final double asterisk stands for no segment, too. */
+	for (prefix = (size_t)(star - t->p); prefix > 0 && t->p[prefix] != '/';
+	    prefix--)
+		;
+	if ((q = db_stmt(w->db, prefix > 0 ? S_topic_range : S_topic_from)) == NULL)
+		return -1;
+	(void)sqlite3_bind_text(q, 1, t->p, (int)prefix, SQLITE_STATIC);
+	if (prefix > 0) {
+		memcpy(high, t->p, prefix);
+		high[prefix] = '/' + 1;
+		(void)sqlite3_bind_text(q, 2, high, (int)prefix + 1,
+		    SQLITE_TRANSIENT);
+	}
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		name = (const char *)sqlite3_column_text(q, 1);
+		len = (size_t)sqlite3_column_bytes(q, 1);
+		if (name == NULL || !topic_match(t->p, t->len, name, len))
+			continue;
+		if (add_chain(w, sqlite3_column_int64(q, 0),
+		    (uint64_t)sqlite3_column_int64(q, 2), name, len) == -1) {
+			rc = SQLITE_NOMEM;
+			break;
+		}
+	}
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	const struct chain *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Which topics, and where their chains begin. */
+static int
+find_chains(struct walk *w)
+{
+	const struct topics *t = w->job->topics;
+	uint64_t newest;
+	int64_t id;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++)
+		if ((t->v[i].is_pattern ? find_pattern(w, &t->v[i]) :
+		    find_topic(w, &t->v[i])) == -1)
+			return -1;
+	/* The same topic may have matched twice. */
+	if (w->n > 1)
+		qsort(w->chains, w->n, sizeof(*w->chains), by_id);
+	for (size_t i = 0; i < w->n; i++) {
+		if (n > 0 && w->chains[n - 1].id == w->chains[i].id) {
+			free(w->chains[i].name);
+			continue;
+		}
+		w->chains[n++] = w->chains[i];
+	}
+	w->n = n;
+	/* Rows may lag; memory does not. */
+	for (size_t i = 0; i < w->n; i++)
+		if (marks_peek(w->st, w->chains[i].name, w->chains[i].len, &id,
+		    &newest) == 1)
+			w->chains[i].seq = newest;
+	return 0;
+}
+
+/* Binary heap of chain indexes, largest seq on top. */
+static void
+sift_down(struct walk *w, size_t i)
+{
+	size_t kid, swap;
+
+	for (; (kid = 2 * i + 1) < w->heap_n; i = kid) {
+		if (kid + 1 < w->heap_n && w->chains[w->heap[kid + 1]].seq >
+		    w->chains[w->heap[kid]].seq)
+			kid++;
+		if (w->chains[w->heap[i]].seq >= w->chains[w->heap[kid]].seq)
+			return;
+		swap = w->heap[i];
+		w->heap[i] = w->heap[kid];
+		w->heap[kid] = swap;
+	}
+}
+
+static int
+add_ref(struct walk *w, uint64_t seq, int64_t topic)
+{
+	struct page_ref *grown;
+	size_t cap;
+
+	if (w->refs_n == w->refs_cap) {
+		cap = w->refs_cap == 0 ? 128 : w->refs_cap * 2;
+		if ((grown = realloc(w->refs, cap * sizeof(*grown))) == NULL)
+			return -1;
+		w->refs = grown;
+		w->refs_cap = cap;
+	}
+	w->refs[w->refs_n].seq = seq;
+	w->refs[w->refs_n++].topic = topic;
+	return 0;
+}
+
+/*
+ * Collect what lies in (cursor, head], newest first: at most max_events, at most
+ * per_topic of each topic (0: no limit).  *more tells that the limit stopped it.
+ */
+static int
+walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
+    bool *more)
+{
+	struct chain *c;
+	sqlite3_stmt *q;
+	int rc;
+
+	*more = false;
+	if ((w->heap = calloc(w->n > 0 ? w->n : 1, sizeof(*w->heap))) == NULL)
+		return -1;
+	w->heap_n = 0;
+	for (size_t i = 0; i < w->n; i++)
+		if (w->chains[i].seq > cursor)
+			w->heap[w->heap_n++] = i;
+	for (size_t i = w->heap_n; i-- > 0;)
+		sift_down(w, i);
+	while (w->heap_n > 0) {
+		c = &w->chains[w->heap[0]];
+		if ((q = db_stmt(w->db, S_event_link)) == NULL)
+			return -1;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)c->seq);
+		(void)sqlite3_bind_int64(q, 2, c->id);
+		rc = sqlite3_step(q);
+		if (rc == SQLITE_DONE) {
+			/* The chain breaks here: this one and all before are gone. */
+			if (c->seq > w->job->lost)
+				w->job->lost = c->seq;
+			c->seq = 0;
+		} else if (rc == SQLITE_ROW) {
+			if (c->seq <= w->head) {
+				if (w->refs_n == max_events) {
+					*more = true;
+					(void)sqlite3_reset(q);
+					return 0;
+				}
+				if (add_ref(w, c->seq, c->id) == -1)
+					return -1;
+				c->taken++;
+			}
+			c->seq = (uint64_t)sqlite3_column_int64(q, 0);
+			if (per_topic > 0 && c->taken == per_topic)
+				c->seq = 0;
+		} else
+			return -1;
+		(void)sqlite3_reset(q);
+		if (c->seq <= cursor)
+			w->heap[0] = w->heap[--w->heap_n];
+		sift_down(w, 0);
+	}
+	return 0;
+}
+
+/* Oldest first from here on. */
+static void
+turn_refs(struct walk *w)
+{
+	struct page_ref swap;
+
+	for (size_t i = 0; i < w->refs_n / 2; i++) {
+		swap = w->refs[i];
+		w->refs[i] = w->refs[w->refs_n - 1 - i];
+		w->refs[w->refs_n - 1 - i] = swap;
+	}
+}
+
+static const struct chain *
+chain_of(const struct walk *w, int64_t id)
+{
+	struct chain key = { .id = id };
+
+	return bsearch(&key, w->chains, w->n, sizeof(*w->chains), by_id);
+}
+
+/* Fetch refs[*at..] until the page is full; rows pruned meanwhile are passed over. */
+static int
+fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
+{
+	struct page_job *j = w->job;
+	const struct chain *c;
+	struct frame *f;
+	sqlite3_stmt *q;
+	size_t bytes = 0, room = n - *at;
+	int rc;
+
+	if (j->max_page > 0 && room > j->max_page)
+		room = j->max_page;
+	if ((j->frames = calloc(room > 0 ? room : 1,
+	    sizeof(struct frame *))) == NULL)
+		return -1;
+	for (; *at < n && j->n < room; (*at)++) {
+		if ((c = chain_of(w, refs[*at].topic)) == NULL)
+			continue;	/* forgotten meanwhile */
+		if ((q = db_stmt(w->db, S_event_get)) == NULL)
+			return -1;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)refs[*at].seq);
+		(void)sqlite3_bind_int64(q, 2, c->id);
+		rc = sqlite3_step(q);
+		if (rc == SQLITE_DONE)
+			continue;
+		if (rc != SQLITE_ROW)
+			return -1;
+		f = store_row_frame(w->st, q, refs[*at].seq, c->name, c->len);
+		(void)sqlite3_reset(q);
+		if (f == NULL)
+			return -1;
+		if (j->n > 0 && bytes + f->bytes > j->max_bytes) {
+			frame_unref(f);
+			break;
+		}
+		bytes += f->bytes;
+		if (j->charge)
+			frame_charge(f, &w->st->page_budget);
+		j->frames[j->n++] = f;
+	}
+	j->more = *at < n;
+	j->through = j->more ? refs[*at].seq - 1 :
+	    j->plan != NULL ? j->plan_head : w->head;
+	return 0;
+}
+
+/* The seq before the first event at or after a time. */
+static int
+find_time(struct walk *w, int64_t ms, uint64_t *cursor)
+{
+	uint64_t segment = 0, first = UINT64_MAX;
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(w->db, S_segment_at_time)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, ms);
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW)
+		segment = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	if (rc == SQLITE_DONE) {
+		*cursor = 0;		/* the whole log is younger */
+		return 0;
+	}
+	if (rc != SQLITE_ROW || (q = db_stmt(w->db, S_event_segment)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)segment);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
+		if (sqlite3_column_int64(q, 3) >= ms &&
+		    (uint64_t)sqlite3_column_int64(q, 1) < first)
+			first = (uint64_t)sqlite3_column_int64(q, 1);
+	(void)sqlite3_reset(q);
+	*cursor = first != UINT64_MAX ? first - 1 :
+	    ((segment + 1) << SEGMENT_SHIFT) - 1;
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+run_walk(struct walk *w)
+{
+	struct page_job *j = w->job;
+	uint64_t forgotten;
+	size_t at = 0;
+	bool more;
+
+	if (find_chains(w) == -1)
+		return -1;
+	if (db_exec(w->db, "BEGIN") != SQLITE_OK)
+		return -1;
+	switch (j->kind) {
+	case PAGE_AFTER:
+		/* A plain topic that is not there may be one of the forgotten. */
+		forgotten = w->st->forgotten;
+		if (j->cursor < forgotten && (j->topics->has_pattern ||
+		    w->n < j->topics->n))
+			j->lost = forgotten;
+		if (walk_back(w, j->cursor, j->max_events, 0, &more) == -1)
+			return -1;
+		if (more) {
+			j->too_far = true;
+			return 0;
+		}
+		break;
+	case PAGE_SINCE:
+		if (find_time(w, j->since_ms, &j->cursor) == -1 ||
+		    walk_back(w, j->cursor, j->max_events, 0, &more) == -1)
+			return -1;
+		j->lost = 0;	/* whoever asks by time has missed nothing */
+		if (more) {
+			j->too_far = true;
+			j->cursor = w->refs[w->refs_n - 1].seq - 1;
+		}
+		break;
+	case PAGE_REPLAY:
+		if (walk_back(w, 0, j->max_events, j->per_topic, &more) == -1)
+			return -1;
+		j->lost = 0;
+		turn_refs(w);
+		j->plan = w->refs;
+		j->plan_n = w->refs_n;
+		j->plan_head = w->head;
+		w->refs = NULL;
+		w->refs_n = 0;
+		return fetch(w, j->plan, j->plan_n, &j->plan_at);
+	case PAGE_PLAN:
+		return fetch(w, j->plan, j->plan_n, &j->plan_at);
+	}
+	turn_refs(w);
+	return fetch(w, w->refs, w->refs_n, &at);
+}
+
+static void
+run_job(struct store *st, struct db *db, struct page_job *j)
+{
+	struct walk w = { .st = st, .db = db, .job = j };
+	int rc;
+
+	w.head = store_head(st).seq;		/* first of all: see the top */
+	rc = db->h == NULL && db_open_reader(db, st->path) == -1 ? -1 :
+	    run_walk(&w);
+	if (rc == -1) {
+		j->failed = true;
+		log_warnx("store: %s: read: %s", st->path,
+		    db->h != NULL ? sqlite3_errmsg(db->h) : "not open");
+	}
+	/* Short snapshots, so that checkpoints get past them. */
+	if (db->h != NULL && sqlite3_get_autocommit(db->h) == 0) {
+		for (size_t i = 0; i < STATEMENT_COUNT; i++)
+			(void)sqlite3_reset(db->stmts[i]);
+		(void)db_exec(db, "COMMIT");
+	}
+	if (rc == -1)
+		db_close(db);		/* the next job opens it anew */
+	for (size_t i = 0; i < w.n; i++)
+		free(w.chains[i].name);
+	free(w.chains);
+	free(w.heap);
+	free(w.refs);
+	st->n_pages++;
+	j->done(j);
+}
+
+/*
+ * The oldest job that may run, waiting for one; NULL when stopping.  While streams hold
+ * on to more pages than the budget allows, only jobs that are not charged may: memory
+ * stays bounded, and streams may keep a page only so long (stream.h).
+ */
+static struct page_job *
+take_job(struct store *st)
+{
+	struct page_job *j, **at;
+	struct timespec until;
+	bool full;
+
+	pthread_mutex_lock(&st->read_lock);
+	for (;;) {
+		full = st->page_budget.bytes >= st->conf.max_page_bytes_total;
+		at = &st->jobs;
+		while (*at != NULL && full && (*at)->charge && !st->read_stopping)
+			at = &(*at)->next;
+		if ((j = *at) != NULL) {
+			if ((*at = j->next) == NULL)
+				st->jobs_tail = at;
+			break;
+		}
+		if (st->read_stopping)
+			break;
+		if (st->jobs == NULL) {
+			(void)pthread_cond_wait(&st->read_cond, &st->read_lock);
+			continue;
+		}
+		(void)clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += BUDGET_WAIT_MS * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_nsec -= 1000000000L;
+			until.tv_sec++;
+		}
+		(void)pthread_cond_clockwait(&st->read_cond, &st->read_lock,
+		    CLOCK_MONOTONIC, &until);
+	}
+	pthread_mutex_unlock(&st->read_lock);
+	return j;
+}
+
+void *
+reader_main(void *arg)
+{
+	struct store *st = arg;
+	struct db db = { 0 };
+	struct page_job *j;
+
+	(void)db_open_reader(&db, st->path);
+	while ((j = take_job(st)) != NULL)
+		run_job(st, &db, j);
+	db_close(&db);
+	return NULL;
+}
+
+void
+store_read(struct store *st, struct page_job *j)
+{
+	j->next = NULL;
+	pthread_mutex_lock(&st->read_lock);
+	*st->jobs_tail = j;
+	st->jobs_tail = &j->next;
+	pthread_cond_signal(&st->read_cond);
+	pthread_mutex_unlock(&st->read_lock);
+}

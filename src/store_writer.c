@@ -1,0 +1,623 @@
+/*
+ * store_writer.c - the only thread that writes: group commit, retention, checkpoints.
+ *
+ * While one commit waits for the disk, appends gather; the next transaction takes all
+ * of them.  Nothing is answered or shown before the commit that holds it.
+ *
+ * A failure before COMMIT was asked for stores nothing.  A failure of COMMIT itself may
+ * have stored everything: those appends are answered "unknown", nothing more is accepted
+ * on that connection, and a new one finds out what stands (reopen()).
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "log.h"
+#include "store_internal.h"
+
+#define MAX_EVENTS_PER_COMMIT	8192
+#define TICK_MS			1000
+#define PRUNE_IDLE_ROWS		512
+#define IDEM_TRIM_ROWS		512
+#define REOPEN_MS		1000
+
+/* What one transaction holds, until it is answered. */
+struct batch {
+	struct append	 *appends, **tail;
+	struct frame	**frames;	/* of all appends that stored something */
+	unsigned int	 *subscribers;
+	size_t		  n, cap;
+};
+
+int
+idem_add(struct store *st, const unsigned char *key,
+    const unsigned char *content, uint64_t seq, uint32_t events, int64_t time,
+    bool staged)
+{
+	struct idem *e;
+
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		return -1;
+	memcpy(e->key, key, STORE_HASH_BYTES);
+	memcpy(e->content, content, STORE_HASH_BYTES);
+	e->seq = seq;
+	e->events = events;
+	e->time = time;
+	e->staged = staged;
+	if (map_put(st->idem, e->key, STORE_HASH_BYTES, e) == -1) {
+		free(e);
+		return -1;
+	}
+	TAILQ_INSERT_TAIL(&st->idems, e, order);
+	return 0;
+}
+
+static void
+idem_drop(struct store *st, struct idem *e)
+{
+	if (map_get(st->idem, e->key, STORE_HASH_BYTES) == e)
+		(void)map_del(st->idem, e->key, STORE_HASH_BYTES);
+	TAILQ_REMOVE(&st->idems, e, order);
+	free(e);
+}
+
+void
+idem_clear(struct store *st)
+{
+	struct idem *e;
+
+	while ((e = TAILQ_FIRST(&st->idems)) != NULL)
+		idem_drop(st, e);
+}
+
+/* Forget keys that are too old or too many. */
+static void
+idem_expire(struct store *st, int64_t now_ms)
+{
+	struct idem *e;
+
+	while ((e = TAILQ_FIRST(&st->idems)) != NULL &&
+	    (e->time <= now_ms - IDEM_TTL_MS || map_count(st->idem) > IDEM_MAX))
+		idem_drop(st, e);
+}
+
+static void
+idem_settle(struct store *st, bool keep)
+{
+	struct idem *e, *prev;
+
+	for (e = TAILQ_LAST(&st->idems, idem_list); e != NULL && e->staged;
+	    e = prev) {
+		prev = TAILQ_PREV(e, idem_list, order);
+		if (keep)
+			e->staged = false;
+		else
+			idem_drop(st, e);
+	}
+}
+
+/* This function alone gives out seqs. */
+static uint64_t
+next_seq(struct store *st)
+{
+	return st->next_seq++;
+}
+
+static int
+insert_event(struct store *st, struct frame *f, const struct mark *m)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(&st->w, S_event_insert)) == NULL)
+		return SQLITE_ERROR;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)f->id.seq);
+	(void)sqlite3_bind_int64(q, 2, m->id);
+	(void)sqlite3_bind_int64(q, 3, (int64_t)f->prev);
+	(void)sqlite3_bind_int64(q, 4, (int64_t)f->nth);
+	(void)sqlite3_bind_int64(q, 5, f->wall_ms);
+	(void)sqlite3_bind_int64(q, 6, f->flags);
+	if (f->name_len > 0)
+		(void)sqlite3_bind_text(q, 7, f->name, (int)f->name_len,
+		    SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(q, 7);
+	(void)sqlite3_bind_blob(q, 8, f->data, (int)f->data_len, SQLITE_STATIC);
+	rc = sqlite3_step(q);
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
+static int
+stage_event(struct store *st, struct frame *f, int64_t now_ms)
+{
+	struct segment *s;
+	struct mark *m;
+	struct event_id id;
+	int rc;
+
+	if ((m = marks_get(st, f->topic, f->topic_len)) == NULL)
+		return sqlite3_errcode(st->w.h) == SQLITE_DONE ||
+		    sqlite3_errcode(st->w.h) == SQLITE_OK ? SQLITE_NOMEM :
+		    sqlite3_errcode(st->w.h);
+	marks_touch(st, m);
+	id.epoch = st->epochs[st->nepochs - 1].epoch;
+	id.seq = next_seq(st);
+	frame_stamp(f, id, m->w_newest, m->w_nth + 1, now_ms);
+	if ((rc = insert_event(st, f, m)) != SQLITE_DONE)
+		return rc;
+	m->w_newest = id.seq;
+	m->w_nth++;
+	if (m->w_empty) {
+		m->w_empty = false;
+		st->empty_topics--;
+		if ((rc = marks_flush(st, m)) != SQLITE_DONE)
+			return rc;
+	}
+	marks_set_late(st, m);
+	if ((s = segment_of(st, id.seq >> SEGMENT_SHIFT, true, now_ms)) == NULL)
+		return SQLITE_NOMEM;
+	s->events++;
+	s->bytes += f->data_len + f->name_len + EVENT_OVERHEAD;
+	s->changed = true;
+	st->n_events++;
+	st->n_bytes += f->data_len + f->name_len + EVENT_OVERHEAD;
+	return prune_topic(st, m);
+}
+
+static int
+stage_key(struct store *st, const struct append *a, uint64_t seq, int64_t now_ms)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(&st->w, S_idem_insert)) == NULL)
+		return SQLITE_ERROR;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)seq);
+	(void)sqlite3_bind_int64(q, 2, (int64_t)a->n);
+	(void)sqlite3_bind_int64(q, 3, now_ms);
+	(void)sqlite3_bind_blob(q, 4, a->key, STORE_HASH_BYTES, SQLITE_STATIC);
+	(void)sqlite3_bind_blob(q, 5, a->content, STORE_HASH_BYTES, SQLITE_STATIC);
+	rc = sqlite3_step(q);
+	(void)sqlite3_reset(q);
+	if (rc == SQLITE_DONE && idem_add(st, a->key, a->content, seq,
+	    (uint32_t)a->n, now_ms, true) == -1)
+		return SQLITE_NOMEM;
+	return rc;
+}
+
+static int
+stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
+{
+	struct idem *e;
+	uint64_t first;
+	int rc;
+
+	a->result = APPEND_OK;
+	if (a->has_key &&
+	    (e = map_get(st->idem, a->key, STORE_HASH_BYTES)) != NULL &&
+	    e->time > now_ms - IDEM_TTL_MS) {
+		if (memcmp(e->content, a->content, STORE_HASH_BYTES) != 0 ||
+		    e->events != a->n)
+			a->result = APPEND_CONFLICT;
+		else {
+			a->result = APPEND_DUPLICATE;
+			a->first = store_id_of(st, e->seq);
+			st->n_dups++;
+		}
+		return SQLITE_DONE;
+	}
+	first = st->next_seq;
+	for (size_t i = 0; i < a->n; i++) {
+		if ((rc = stage_event(st, a->frames[i], now_ms)) != SQLITE_DONE)
+			return rc;
+		b->frames[b->n++] = a->frames[i];
+	}
+	a->first = store_id_of(st, first);
+	return a->has_key ? stage_key(st, a, first, now_ms) : SQLITE_DONE;
+}
+
+/* Everything waiting, up to a limit, in order.  NULL when stopping and nothing waits. */
+static struct append *
+take_queue(struct store *st, int64_t wait_ms, bool *stop)
+{
+	struct append *head, *a, *last = NULL;
+	struct timespec until;
+	size_t events = 0;
+	int64_t at = clock_mono_ms() + wait_ms;
+
+	until.tv_sec = (time_t)(at / 1000);
+	until.tv_nsec = (long)(at % 1000) * 1000000;
+	pthread_mutex_lock(&st->queue_lock);
+	if (st->queue == NULL && !st->stopping && wait_ms > 0)
+		(void)pthread_cond_clockwait(&st->queue_cond, &st->queue_lock,
+		    CLOCK_MONOTONIC, &until);
+	head = st->queue;
+	for (a = head; a != NULL && events + a->n <= MAX_EVENTS_PER_COMMIT;
+	    a = a->next) {
+		events += a->n;
+		last = a;
+	}
+	if (last == NULL)
+		head = NULL;
+	else {
+		last->next = NULL;
+		if ((st->queue = a) == NULL)
+			st->queue_tail = &st->queue;
+	}
+	*stop = st->stopping && st->queue == NULL;
+	pthread_mutex_unlock(&st->queue_lock);
+	return head;
+}
+
+static void
+answer(struct store *st, struct append *a)
+{
+	size_t bytes = a->bytes;
+
+	a->done(a);		/* may free it */
+	atomic_fetch_sub(&st->queue_bytes, bytes);
+}
+
+static enum append_result
+result_of(int rc, bool committing)
+{
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return APPEND_FULL;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return APPEND_BUSY;
+	default:
+		return committing ? APPEND_UNKNOWN : APPEND_BUSY;
+	}
+}
+
+/* Take the transaction back and tell its publishers. */
+static void
+writer_fail(struct store *st, struct batch *b, int rc, bool committing)
+{
+	enum append_result result = result_of(rc, committing);
+	struct append *a, *next;
+
+	log_warnx("store: %s: %s failed: %s", st->path,
+	    committing ? "commit" : "write", sqlite3_errstr(rc));
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	idem_settle(st, false);
+	marks_rolled_back(st);
+	for (a = b->appends; a != NULL; a = next) {
+		next = a->next;
+		a->result = result;
+		for (size_t i = 0; i < a->n; i++)
+			frame_unref(a->frames[i]);
+		answer(st, a);
+	}
+	if (result == APPEND_FULL)
+		st->trouble = "the disk is full";
+	else if (result == APPEND_BUSY && ((rc & 0xff) == SQLITE_BUSY ||
+	    (rc & 0xff) == SQLITE_LOCKED))
+		st->trouble = "another program holds the database's lock";
+	else {
+		st->trouble = "writing to the database fails";
+		st->broken_since = clock_mono_ms();
+		return;
+	}
+	if (store_recount(st) == -1) {
+		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+		st->broken_since = clock_mono_ms();
+	}
+}
+
+static void
+publish_batch(struct store *st, struct batch *b)
+{
+	struct append *a, *next;
+	size_t at = 0, n = b->n;
+
+	if (n > 0) {
+		atomic_store_explicit(&st->head, b->frames[n - 1]->id.seq,
+		    memory_order_release);
+		st->n_rows += n;
+		st->hooks.committed(st->hooks.arg, b->frames, n, b->subscribers);
+	}
+	for (a = b->appends; a != NULL; a = next) {
+		next = a->next;
+		if (a->result == APPEND_OK) {
+			a->subscribers = b->subscribers[at];
+			at += a->n;
+		} else {
+			a->subscribers = 0;
+			for (size_t i = 0; i < a->n; i++)
+				frame_unref(a->frames[i]);
+		}
+		answer(st, a);
+	}
+	assert(at == n);
+}
+
+static int
+commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing)
+{
+	struct append *a;
+	int rc;
+
+	*committing = false;
+	if ((rc = db_exec(&st->w, "BEGIN IMMEDIATE")) != SQLITE_OK)
+		return rc;
+	for (a = b->appends; a != NULL; a = a->next)
+		if ((rc = stage(st, b, a, now_ms)) != SQLITE_DONE)
+			return rc;
+	/* Twice what came in, so that a log over its limit shrinks while it is fed. */
+	if ((rc = prune_step(st, now_ms, b->n > 0 ? 2 * b->n + 16 :
+	    PRUNE_IDLE_ROWS)) != SQLITE_DONE ||
+	    (rc = marks_forget(st)) != SQLITE_DONE ||
+	    (rc = marks_flush_late(st, false)) != SQLITE_DONE ||
+	    (rc = segments_write(st)) != SQLITE_DONE)
+		return rc;
+	/* In trouble, find out with a real write whether it is over. */
+	if ((st->state_changed || st->trouble != NULL) && (rc = db_run(&st->w, S_state_put, 3,
+	    (int64_t)st->pruned, (int64_t)st->forgotten,
+	    (int64_t)st->settled)) != SQLITE_DONE)
+		return rc;
+	*committing = true;
+	if ((rc = db_exec(&st->w, "COMMIT")) != SQLITE_OK)
+		return rc;
+	st->state_changed = false;
+	st->n_commits++;
+	return SQLITE_OK;
+}
+
+/* Room for every frame, so that nothing can fail for memory after the commit. */
+static int
+reserve(struct batch *b)
+{
+	struct append *a;
+	struct frame **frames;
+	unsigned int *subscribers;
+	size_t n = 0;
+
+	for (a = b->appends; a != NULL; a = a->next)
+		n += a->n;
+	b->n = 0;
+	if (n <= b->cap)
+		return 0;
+	if ((frames = realloc(b->frames, n * sizeof(struct frame *))) == NULL)
+		return -1;
+	b->frames = frames;
+	if ((subscribers = realloc(b->subscribers,
+	    n * sizeof(*subscribers))) == NULL)
+		return -1;
+	b->subscribers = subscribers;
+	b->cap = n;
+	return 0;
+}
+
+static void
+run_batch(struct store *st, struct batch *b)
+{
+	bool committing = false;
+	int rc;
+
+	rc = reserve(b) == -1 ? SQLITE_NOMEM :
+	    commit_batch(st, b, clock_wall_ms(), &committing);
+	if (rc != SQLITE_OK) {
+		writer_fail(st, b, rc, committing);
+		return;
+	}
+	idem_settle(st, true);
+	marks_committed(st);
+	segments_drop_empty(st);
+	if (st->trouble != NULL) {
+		log_info("store: %s: commits work again", st->path);
+		st->trouble = NULL;
+	}
+	publish_batch(st, b);
+	marks_evict(st);
+	idem_expire(st, clock_wall_ms());
+}
+
+static void
+checkpoint(struct store *st)
+{
+	int rc, left = 0;
+
+	if (st->n_wal < WAL_PAGES_CHECKPOINT)
+		return;
+	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_PASSIVE,
+	    &left, NULL);
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+		log_warnx("store: %s: checkpoint: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+	st->n_wal = 0;	/* the hook tells again with the next commit */
+}
+
+/* Announce what stands above the head: durable, though its publishers were told that
+ * nobody knows. */
+static int
+announce_found(struct store *st, uint64_t last)
+{
+	struct frame *f;
+	sqlite3_stmt *q, *t;
+	unsigned int subscribers;
+	uint64_t seq = st->head;
+
+	for (uint64_t s = (seq + 1) >> SEGMENT_SHIFT; s <= last >> SEGMENT_SHIFT; s++) {
+		struct front_row *rows = NULL, *grown;
+		size_t n = 0, cap = 0;
+		int rc;
+
+		if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
+			return -1;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)s);
+		while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+			if ((uint64_t)sqlite3_column_int64(q, 1) <= seq)
+				continue;
+			if (n == cap) {
+				cap = cap == 0 ? 64 : cap * 2;
+				if ((grown = realloc(rows,
+				    cap * sizeof(*rows))) == NULL)
+					break;
+				rows = grown;
+			}
+			rows[n].topic = sqlite3_column_int64(q, 0);
+			rows[n++].seq = (uint64_t)sqlite3_column_int64(q, 1);
+		}
+		(void)sqlite3_reset(q);
+		for (size_t i = 1; i < n; i++)		/* few: insertion sort */
+			for (size_t k = i; k > 0 && rows[k].seq < rows[k - 1].seq; k--) {
+				struct front_row swap = rows[k];
+
+				rows[k] = rows[k - 1];
+				rows[k - 1] = swap;
+			}
+		for (size_t i = 0; rc == SQLITE_DONE && i < n; i++) {
+			if ((t = db_stmt(&st->w, S_topic_name)) == NULL ||
+			    (q = db_stmt(&st->w, S_event_get)) == NULL) {
+				rc = SQLITE_ERROR;
+				break;
+			}
+			(void)sqlite3_bind_int64(t, 1, rows[i].topic);
+			(void)sqlite3_bind_int64(q, 1, (int64_t)rows[i].seq);
+			(void)sqlite3_bind_int64(q, 2, rows[i].topic);
+			if (sqlite3_step(t) != SQLITE_ROW ||
+			    sqlite3_step(q) != SQLITE_ROW ||
+			    (f = store_row_frame(st, q, rows[i].seq,
+			    (const char *)sqlite3_column_text(t, 0),
+			    (size_t)sqlite3_column_bytes(t, 0))) == NULL) {
+				rc = SQLITE_ERROR;
+				break;
+			}
+			(void)sqlite3_reset(q);
+			(void)sqlite3_reset(t);
+			atomic_store_explicit(&st->head, f->id.seq,
+			    memory_order_release);
+			st->hooks.committed(st->hooks.arg, &f, 1, &subscribers);
+		}
+		free(rows);
+		if (rc != SQLITE_DONE)
+			return -1;
+	}
+	return 0;
+}
+
+/* A new connection, which says what the old one really stored. */
+static void
+reopen(struct store *st)
+{
+	sqlite3_stmt *q;
+	uint64_t last;
+	char err[512];
+
+	if (clock_mono_ms() - st->broken_since < REOPEN_MS)
+		return;
+	st->broken_since = clock_mono_ms();
+	db_close(&st->w);
+	marks_clear(st);
+	if (store_open_writer(st, err, sizeof(err)) == -1) {
+		log_warnx("store: reopen: %s", err);
+		return;
+	}
+	/*
+	 * A failed fsync may have left pages that the kernel believes written.  A
+	 * checkpoint writes them again, to the database, and syncs that.
+	 */
+	if (sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+	    NULL, NULL) != SQLITE_OK || store_load(st, err, sizeof(err)) == -1 ||
+	    (q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW) {
+		log_warnx("store: reopen %s: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		return;
+	}
+	last = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	if (announce_found(st, last) == -1) {
+		log_warnx("store: reopen %s: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		return;
+	}
+	log_info("store: %s: reopened, at seq %llu", st->path,
+	    (unsigned long long)last);
+	st->broken_since = 0;
+	st->trouble = NULL;
+}
+
+void *
+writer_main(void *arg)
+{
+	struct store *st = arg;
+	struct batch b = { 0 };
+	struct append *a, *next;
+	int64_t tick = clock_mono_ms(), now;
+	bool stop = false;
+
+	while (!stop) {
+		b.appends = take_queue(st, st->prune_more ? 1 : TICK_MS, &stop);
+		if (st->broken_since != 0) {
+			for (a = b.appends; a != NULL; a = next) {
+				next = a->next;
+				a->result = APPEND_BUSY;
+				for (size_t i = 0; i < a->n; i++)
+					frame_unref(a->frames[i]);
+				answer(st, a);
+			}
+			reopen(st);
+			continue;
+		}
+		now = clock_mono_ms();
+		/* An idle second, or retention in arrears: a transaction of its own. */
+		if (b.appends != NULL || st->prune_more || now - tick >= TICK_MS)
+			run_batch(st, &b);
+		if (now - tick >= TICK_MS && st->broken_since == 0) {
+			tick = now;
+			if (db_run(&st->w, S_idem_trim, 2, clock_wall_ms() -
+			    IDEM_TTL_MS, (int64_t)IDEM_TRIM_ROWS) != SQLITE_DONE)
+				log_warnx("store: %s: drop old idempotency keys: %s",
+				    st->path, sqlite3_errmsg(st->w.h));
+		}
+		if (st->broken_since == 0)
+			checkpoint(st);
+	}
+	/* A clean stop leaves nothing to catch up with. */
+	if (st->broken_since == 0 &&
+	    db_exec(&st->w, "BEGIN IMMEDIATE") == SQLITE_OK) {
+		if (marks_flush_late(st, true) != SQLITE_DONE ||
+		    db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
+		    (int64_t)st->forgotten, (int64_t)st->settled) != SQLITE_DONE ||
+		    db_exec(&st->w, "COMMIT") != SQLITE_OK)
+			(void)db_exec(&st->w, "ROLLBACK");
+	}
+	free(b.frames);
+	free(b.subscribers);
+	return NULL;
+}
+
+int
+store_append(struct store *st, struct append *a)
+{
+	bool wake;
+
+	if (atomic_fetch_add(&st->queue_bytes, a->bytes) + a->bytes >
+	    st->conf.max_queue_bytes) {
+		atomic_fetch_sub(&st->queue_bytes, a->bytes);
+		a->result = APPEND_BUSY;
+		for (size_t i = 0; i < a->n; i++)
+			frame_unref(a->frames[i]);
+		return -1;
+	}
+	a->next = NULL;
+	pthread_mutex_lock(&st->queue_lock);
+	wake = st->queue == NULL;
+	*st->queue_tail = a;
+	st->queue_tail = &a->next;
+	pthread_mutex_unlock(&st->queue_lock);
+	if (wake)
+		pthread_cond_signal(&st->queue_cond);
+	return 0;
+}

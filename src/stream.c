@@ -1,0 +1,860 @@
+/*
+ * stream.c - the queue, the writing, the way from the past to live.
+ *
+ * See stream.h for the rules.  Control events are made here, for one stream each; their
+ * words are an interface.
+ */
+#include "config.h"
+
+#include "stream.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "metrics.h"
+#include "sse.h"
+#include "stream_internal.h"
+
+#define STREAM_MAGIC	0x73747265u
+#define IOV_MAX_ENTRIES	64
+#define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
+#define HOLD_MS		2000		/* pages held without progress go back */
+#define EXPIRING_MS	30000
+
+static const char *const gap_names[] = {
+	[GAP_NONE] = "", [GAP_EXPIRED] = "expired", [GAP_RESET] = "reset",
+	[GAP_UNKNOWN] = "unknown", [GAP_TOO_FAR] = "too_far",
+};
+
+static const char *const close_names[] = {
+	[CLOSE_EXPIRED] = "expired", [CLOSE_REVOKED] = "revoked",
+	[CLOSE_UNAUTHORIZED] = "unauthorized", [CLOSE_FORBIDDEN] = "forbidden",
+	[CLOSE_OVERLOAD] = "overload", [CLOSE_DRAIN] = "drain",
+};
+
+int64_t
+stream_jitter(int64_t ms)
+{
+	int64_t v = ms / 2 + (int64_t)clock_random((uint64_t)ms + 1);
+
+	/* Below a second some browsers clamp, and a stampede is near. */
+	return v < 1000 ? 1000 : v;
+}
+
+static void
+add_topics(struct buf *b, const struct topics *t)
+{
+	buf_addc(b, '[');
+	for (size_t i = 0; i < t->n; i++) {
+		if (i > 0)
+			buf_addc(b, ',');
+		buf_add_json(b, t->v[i].p, t->v[i].len);
+	}
+	buf_addc(b, ']');
+}
+
+void
+stream_add_gap(struct buf *b, enum gap_reason why, const struct topics *topics,
+    const char *requested, struct event_id oldest)
+{
+	char id[EVENT_ID_SIZE];
+
+	buf_addf(b, "{\"reason\":\"%s\",\"topics\":", gap_names[why]);
+	add_topics(b, topics);
+	buf_adds(b, ",\"requested\":");
+	if (requested[0] != '\0')
+		buf_add_json(b, requested, strlen(requested));
+	else
+		buf_adds(b, "null");
+	(void)event_id_format(id, oldest);
+	buf_addf(b, ",\"oldest\":\"%s\"}", id);
+}
+
+void
+stream_add_close(struct buf *b, enum close_reason why, const char *detail,
+    int64_t retry_ms)
+{
+	struct buf data = { 0 };
+
+	buf_addf(&data, "{\"reason\":\"%s\",\"detail\":", close_names[why]);
+	buf_add_json(&data, detail, strlen(detail));
+	buf_addf(&data, ",\"retry\":%lld}", (long long)retry_ms);
+	buf_addf(b, "retry: %lld\n", (long long)retry_ms);
+	if (data.failed)
+		b->failed = true;
+	else
+		sse_add_event(b, NULL, "fanfare.close", 13, data.p, data.len);
+	buf_fini(&data);
+}
+
+struct stream *
+stream_new(const struct stream_ask *ask)
+{
+	struct stream *s;
+
+	if ((s = calloc(1, sizeof(*s) + ask->topics->n * sizeof(s->subs[0]))) ==
+	    NULL) {
+		topics_unref(ask->topics);
+		return NULL;
+	}
+	s->magic = STREAM_MAGIC;
+	s->fd = -1;
+	s->ask = *ask;
+	s->q = s->q_inline;
+	s->q_cap = STREAM_INLINE;
+	return s;
+}
+
+void
+stream_free(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	assert(s->magic == STREAM_MAGIC);
+	assert(s->q_len == 0 && !s->job_running);
+	if (s->fd != -1)
+		close(s->fd);
+	if (s->q != s->q_inline)
+		free(s->q);
+	page_job_free(s->job);
+	topics_unref(s->ask.topics);
+	s->magic = 0;
+	free(s);
+}
+
+static struct entry *
+q_at(const struct stream *s, uint32_t i)
+{
+	return s->q[(s->q_head + i) % s->q_cap];
+}
+
+/* The bytes of an entry in this stream's format; NULL when memory ran out. */
+static const char *
+entry_bytes(const struct stream *s, const struct entry *e, size_t *len)
+{
+	const struct frame_text *t;
+
+	if (!s->ask.envelope || e->kind != ENTRY_EVENT) {
+		*len = e->frame->raw_len;
+		return e->frame->raw;
+	}
+	if ((t = frame_envelope(e->frame)) == NULL) {
+		*len = 0;
+		return NULL;
+	}
+	*len = t->len;
+	return t->p;
+}
+
+static void
+set_dirty(struct stream_env *env, struct stream *s)
+{
+	if (s->is_dirty || s->blocked || s->state == STREAM_DEAD)
+		return;
+	s->is_dirty = true;
+	TAILQ_INSERT_TAIL(&env->dirty, s, dirty);
+}
+
+/* Ready for a step: nothing queued, nothing asked for, the socket takes bytes. */
+static void
+set_ready(struct stream_env *env, struct stream *s)
+{
+	if (s->is_ready || s->blocked || s->state != STREAM_CATCHING_UP ||
+	    s->q_len > 0 || s->job_running)
+		return;
+	s->is_ready = true;
+	TAILQ_INSERT_TAIL(&env->ready, s, ready);
+}
+
+void
+stream_kill(struct stream_env *env, struct stream *s)
+{
+	if (s->state == STREAM_DEAD)
+		return;
+	s->state = STREAM_DEAD;
+	TAILQ_INSERT_TAIL(&env->dead, s, dead);
+}
+
+/* Borrows the entry: the queue takes a reference of its own. */
+static void
+queue(struct stream_env *env, struct stream *s, struct entry *e)
+{
+	struct entry **grown;
+	uint32_t cap;
+	size_t len;
+
+	if (entry_bytes(s, e, &len) == NULL)
+		goto nomem;
+	if (s->q_len == s->q_cap) {
+		cap = s->q_cap * 2;
+		if ((grown = malloc(cap * sizeof(struct entry *))) == NULL)
+			goto nomem;
+		for (uint32_t i = 0; i < s->q_len; i++)
+			grown[i] = q_at(s, i);
+		if (s->q != s->q_inline)
+			free(s->q);
+		s->q = grown;
+		s->q_cap = cap;
+		s->q_head = 0;
+	}
+	if (s->q_len == 0)
+		s->progress_at = env->now_ms;	/* the clock of a stall starts */
+	e->refs++;
+	s->q[(s->q_head + s->q_len) % s->q_cap] = e;
+	s->q_len++;
+	s->q_bytes += len;
+	set_dirty(env, s);
+	return;
+
+nomem:
+	/* The client will come back with its cursor. */
+	log_warnx("stream: out of memory; one stream is dropped");
+	stream_kill(env, s);
+}
+
+static void
+queue_bytes(struct stream_env *env, struct stream *s, struct buf *b,
+    enum entry_kind kind)
+{
+	struct entry *e = NULL;
+
+	if (s->state == STREAM_DEAD || s->state == STREAM_ENDING) {
+		buf_fini(b);
+		return;
+	}
+	if (!b->failed)
+		e = entry_new(frame_new_bytes(b->p, b->len), kind);
+	buf_fini(b);
+	if (e == NULL) {
+		stream_kill(env, s);
+		return;
+	}
+	queue(env, s, e);
+	entry_unref(e);
+}
+
+static void
+queue_control(struct stream_env *env, struct stream *s, enum entry_kind kind,
+    const char *name, struct event_id *id, const struct buf *data)
+{
+	struct buf b = { 0 };
+	char text[EVENT_ID_SIZE];
+
+	if (id != NULL)
+		(void)event_id_format(text, *id);
+	if (data->failed)
+		b.failed = true;
+	else
+		sse_add_event(&b, id != NULL ? text : NULL, name, strlen(name),
+		    data->p, data->len);
+	queue_bytes(env, s, &b, kind);
+}
+
+/* The first entry is done with. */
+static void
+q_shift(struct stream *s)
+{
+	struct entry *e = q_at(s, 0);
+	size_t len = 0;
+
+	(void)entry_bytes(s, e, &len);
+	s->q_head = (s->q_head + 1) % s->q_cap;
+	s->q_len--;
+	s->q_bytes -= len;
+	s->q_sent = 0;
+	entry_unref(e);
+}
+
+static void
+q_clear(struct stream *s)
+{
+	while (s->q_len > 0)
+		q_shift(s);
+}
+
+/* A long queue was an exception: an idle stream is its struct. */
+static void
+q_shrink(struct stream *s)
+{
+	if (s->q_len > 0 || s->q == s->q_inline)
+		return;
+	free(s->q);
+	s->q = s->q_inline;
+	s->q_cap = STREAM_INLINE;
+	s->q_head = 0;
+}
+
+/*
+ * Drop what is queued but the entry under way, and gaps that would not be told again.
+ * The cursor goes back to before the first event dropped; `next` is the seq of an event
+ * that was about to be queued, or 0.
+ */
+static void
+unqueue(struct stream *s, uint64_t next)
+{
+	struct entry *e;
+	uint32_t n = s->q_len, kept = 0;
+	uint64_t first = next;
+	size_t len;
+	bool keep;
+
+	for (uint32_t i = 0; i < n; i++) {
+		e = q_at(s, i);
+		keep = (i == 0 && s->q_sent > 0) || e->kind == ENTRY_GAP ||
+		    e->kind == ENTRY_PREAMBLE || e->kind == ENTRY_EXPIRING;
+		if (keep) {
+			s->q[(s->q_head + kept++) % s->q_cap] = e;
+			continue;
+		}
+		if (e->kind == ENTRY_EVENT && (first == 0 ||
+		    e->frame->id.seq < first))
+			first = e->frame->id.seq;
+		if (e->kind == ENTRY_LIVE)
+			s->live_told = false;
+		(void)entry_bytes(s, e, &len);
+		s->q_bytes -= len;
+		entry_unref(e);
+	}
+	s->q_len = kept;
+	if (first > 0)
+		s->cursor = first - 1;
+}
+
+static void
+set_cursor(struct stream *s, uint64_t seq)
+{
+	if (seq > s->cursor) {
+		s->cursor = seq;
+		s->moved = true;
+	}
+}
+
+void
+stream_offer(struct stream_env *env, struct stream *s, struct entry *e)
+{
+	uint64_t seq = e->frame->id.seq;
+	size_t len;
+
+	if (s->state != STREAM_LIVE || seq <= s->cursor)
+		return;
+	if (entry_bytes(s, e, &len) == NULL)
+		len = env->queue_bytes;		/* no memory: from the log, later */
+	if (s->q_len > 0 && s->q_bytes - s->q_sent + len > env->queue_bytes) {
+		metric_add(METRIC_STREAMS_OVERRUN, 1);
+		unqueue(s, seq);
+		s->state = STREAM_CATCHING_UP;
+		s->want = WANT_AFTER;
+		set_ready(env, s);
+		return;
+	}
+	queue(env, s, e);
+	set_cursor(s, seq);
+}
+
+void
+stream_fall_back(struct stream_env *env, struct stream *s)
+{
+	if (s->state != STREAM_LIVE)
+		return;
+	s->state = STREAM_CATCHING_UP;
+	s->want = WANT_AFTER;
+	set_ready(env, s);
+}
+
+/* A gap, and what follows from it: see DESIGN on the four reasons. */
+static void
+tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
+    uint64_t oldest)
+{
+	struct buf b = { 0 };
+	char at[EVENT_ID_SIZE];
+	const char *requested = s->ask.requested;
+
+	if (s->moved) {
+		(void)event_id_format(at, store_id_of(env->store, s->cursor));
+		requested = at;
+	}
+	stream_add_gap(&b, why, s->ask.topics, requested,
+	    store_id_of(env->store, oldest));
+	queue_control(env, s, ENTRY_GAP, "fanfare.gap", NULL, &b);
+	buf_fini(&b);
+	s->gapped = true;
+	metric_add(METRIC_GAPS, 1);
+}
+
+static void
+begin_anew(struct stream_env *env, struct stream *s)
+{
+	s->want = s->ask.replay > 0 ? WANT_REPLAY :
+	    s->ask.since_ms > 0 ? WANT_SINCE : WANT_LIVE;
+	if (s->want == WANT_LIVE)
+		set_cursor(s, env->tail.position);
+}
+
+/* Caught up: everything to the position was queued. */
+static void
+go_live(struct stream_env *env, struct stream *s)
+{
+	struct event_id id;
+	struct buf b = { 0 };
+
+	s->state = STREAM_LIVE;
+	if (s->cursor < env->tail.position)
+		set_cursor(s, env->tail.position);
+	page_job_free(s->job);
+	s->job = NULL;
+	if (s->live_told)
+		return;
+	s->live_told = true;
+	id.epoch = store_head(env->store).epoch;
+	id.seq = s->cursor;
+	buf_addf(&b, "{\"resumed\":%s,\"topics\":",
+	    s->ask.has_cursor && s->ask.cursor_is_good && !s->gapped ?
+	    "true" : "false");
+	add_topics(&b, s->ask.topics);
+	buf_addc(&b, '}');
+	queue_control(env, s, ENTRY_LIVE, "fanfare.live", &id, &b);
+	buf_fini(&b);
+}
+
+static void
+submit(struct stream_env *env, struct stream *s, enum page_kind kind)
+{
+	struct page_job *j = s->job;
+
+	if (kind != PAGE_PLAN) {
+		page_job_free(j);
+		if ((j = s->job = page_job_new(kind, s->ask.topics)) == NULL) {
+			stream_kill(env, s);
+			return;
+		}
+	}
+	j->kind = kind;
+	j->cursor = s->cursor;
+	j->since_ms = s->ask.since_ms;
+	j->per_topic = s->ask.replay;
+	/* Behind after it was served: twice as patient, as it may be catching up with
+	 * a whole page of the past while more comes in. */
+	j->max_events = kind == PAGE_REPLAY ? 1000 :
+	    s->moved ? 2 * env->max_replay : env->max_replay;
+	j->max_bytes = env->page_bytes;
+	j->charge = true;
+	j->owner = s;
+	s->job_running = true;
+	metric_add(METRIC_LOG_PAGES, 1);
+	env->read(env, j);
+}
+
+void
+stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
+{
+	struct entry *e;
+	uint64_t oldest;
+
+	assert(s->job == j);
+	s->job_running = false;
+	if (s->state != STREAM_CATCHING_UP)
+		return;
+	if (j->failed) {
+		/* It comes back with its cursor, to a log that works again perhaps. */
+		stream_end(env, s, CLOSE_OVERLOAD, "the log cannot be read now", 0);
+		return;
+	}
+	if (j->kind == PAGE_SINCE)
+		s->cursor = j->cursor;
+	if (j->too_far) {
+		tell_gap(env, s, GAP_TOO_FAR, j->n > 0 ? j->frames[0]->id.seq :
+		    store_head(env->store).seq);
+		if (j->kind != PAGE_SINCE) {
+			begin_anew(env, s);
+			set_ready(env, s);
+			return;
+		}
+	} else if (j->lost > s->cursor && j->lost > s->told_lost) {
+		oldest = j->n > 0 ? j->frames[0]->id.seq : j->through;
+		tell_gap(env, s, GAP_EXPIRED, oldest);
+		s->told_lost = j->lost;
+	}
+	for (size_t i = 0; i < j->n && s->state == STREAM_CATCHING_UP; i++) {
+		if ((e = entry_new(j->frames[i], ENTRY_EVENT)) == NULL) {
+			j->frames[i] = NULL;
+			stream_kill(env, s);
+			break;
+		}
+		j->frames[i] = NULL;
+		queue(env, s, e);
+		set_cursor(s, e->frame->id.seq);
+		entry_unref(e);
+	}
+	for (size_t i = 0; i < j->n; i++)
+		frame_unref(j->frames[i]);
+	free(j->frames);
+	j->frames = NULL;
+	j->n = 0;
+	if (s->state == STREAM_DEAD)
+		return;
+	if ((j->kind == PAGE_REPLAY || j->kind == PAGE_PLAN) && j->more)
+		s->want = WANT_PLAN;
+	else {
+		/* Complete up to there, also where nothing was for this stream. */
+		set_cursor(s, j->through);
+		s->want = WANT_AFTER;
+	}
+	set_ready(env, s);
+}
+
+void
+stream_step(struct stream_env *env, struct stream *s)
+{
+	if (s->state != STREAM_CATCHING_UP || s->q_len > 0 || s->job_running)
+		return;
+	switch (s->want) {
+	case WANT_LIVE:
+		go_live(env, s);
+		return;
+	case WANT_PLAN:
+		submit(env, s, PAGE_PLAN);
+		return;
+	case WANT_REPLAY:
+		if (!catch_up_replay(env, s))
+			submit(env, s, PAGE_REPLAY);
+		break;
+	case WANT_SINCE:
+		if (!catch_up_since(env, s)) {
+			submit(env, s, PAGE_SINCE);
+			break;
+		}
+		/* FALLTHROUGH */
+	case WANT_AFTER:
+		if (s->cursor < env->tail.position &&
+		    s->cursor < env->tail.floor) {
+			submit(env, s, PAGE_AFTER);
+			return;
+		}
+		catch_up_after(env, s);
+		break;
+	}
+	if (s->state == STREAM_CATCHING_UP && !s->job_running &&
+	    s->want == WANT_AFTER && s->cursor >= env->tail.position)
+		go_live(env, s);
+	set_ready(env, s);
+}
+
+void
+catch_up_queue(struct stream_env *env, struct stream *s, struct entry *e)
+{
+	queue(env, s, e);
+	set_cursor(s, e->frame->id.seq);
+}
+
+void
+catch_up_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
+    uint64_t oldest, uint64_t lost)
+{
+	tell_gap(env, s, why, oldest);
+	if (why == GAP_TOO_FAR)
+		begin_anew(env, s);
+	else
+		s->told_lost = lost;
+}
+
+/*
+ * Everything was sent: close both ways at once.  MHD's own descriptor is gone by now, so
+ * close() reaches the client.
+ */
+static void
+finish(struct stream_env *env, struct stream *s)
+{
+	(void)shutdown(s->fd, SHUT_RDWR);	/* it may have left already */
+	stream_kill(env, s);
+}
+
+void
+stream_write(struct stream_env *env, struct stream *s)
+{
+	struct iovec iov[IOV_MAX_ENTRIES];
+	struct msghdr m = { .msg_iov = iov };
+	size_t share = SHARE_BYTES, len, asked, left;
+	const char *p;
+	ssize_t n;
+
+	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms &&
+	    s->state != STREAM_ENDING && s->state != STREAM_DEAD) {
+		stream_end(env, s, CLOSE_EXPIRED, "the token has expired", 0);
+		metric_add(METRIC_STREAMS_EXPIRED, 1);
+	}
+	while (s->state != STREAM_DEAD && s->q_len > 0) {
+		if (share == 0) {
+			set_dirty(env, s);	/* the rest in the next pass */
+			return;
+		}
+		asked = 0;
+		for (m.msg_iovlen = 0; m.msg_iovlen < s->q_len &&
+		    m.msg_iovlen < IOV_MAX_ENTRIES && asked < share;
+		    m.msg_iovlen++) {
+			p = entry_bytes(s, q_at(s, (uint32_t)m.msg_iovlen), &len);
+			left = m.msg_iovlen == 0 ? s->q_sent : 0;
+			iov[m.msg_iovlen].iov_base = (void *)(uintptr_t)(p + left);
+			iov[m.msg_iovlen].iov_len = len - left;
+			asked += len - left;
+		}
+		n = sendmsg(s->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		env->writes++;
+		if (n == -1) {
+			if (errno == EINTR)
+				continue;
+			if (errno != EAGAIN && errno != EWOULDBLOCK) {
+				stream_kill(env, s);		/* the client has left */
+				return;
+			}
+			n = 0;
+		}
+		if (n > 0)
+			s->progress_at = env->now_ms;
+		env->sent_bytes += n;
+		share -= (size_t)n < share ? (size_t)n : share;
+		for (left = (size_t)n; left > 0;) {
+			(void)entry_bytes(s, q_at(s, 0), &len);
+			if (left < len - s->q_sent) {
+				s->q_sent += (uint32_t)left;
+				break;
+			}
+			left -= len - s->q_sent;
+			if (q_at(s, 0)->kind == ENTRY_EVENT)
+				env->deliveries++;
+			q_shift(s);
+		}
+		if ((size_t)n < asked) {
+			s->blocked = true;
+			env->arm(env, s, true);
+			env->retime(env, s);
+			return;
+		}
+	}
+	if (s->state == STREAM_DEAD)
+		return;
+	q_shrink(s);
+	if (s->state == STREAM_ENDING)
+		finish(env, s);
+	else
+		set_ready(env, s);
+}
+
+void
+stream_writable(struct stream_env *env, struct stream *s)
+{
+	if (!s->blocked)
+		return;
+	s->blocked = false;
+	env->arm(env, s, false);
+	if (s->q_len > 0 || s->state == STREAM_ENDING)
+		set_dirty(env, s);
+	else
+		set_ready(env, s);
+}
+
+void
+stream_end(struct stream_env *env, struct stream *s, enum close_reason why,
+    const char *detail, int64_t retry_ms)
+{
+	struct buf b = { 0 };
+
+	if (s->state == STREAM_ENDING || s->state == STREAM_DEAD)
+		return;
+	if (retry_ms == 0)
+		retry_ms = stream_jitter(env->retry_ms);
+	unqueue(s, 0);
+	stream_add_close(&b, why, detail, retry_ms);
+	queue_bytes(env, s, &b, ENTRY_CLOSE);
+	if (s->state == STREAM_DEAD)
+		return;
+	s->state = STREAM_ENDING;
+	set_dirty(env, s);
+}
+
+/* 30 s before the end, or a tenth of what was left when it came. */
+static int64_t
+expiring_ms(const struct stream_env *env, const struct stream *s)
+{
+	int64_t life = s->ask.expires_ms - (env->wall_ms - (env->now_ms -
+	    s->opened_at));
+
+	return s->ask.expires_ms -
+	    (life / 10 < EXPIRING_MS ? life / 10 : EXPIRING_MS);
+}
+
+int64_t
+stream_due(const struct stream_env *env, const struct stream *s)
+{
+	int64_t due = s->beat_at, at;
+
+	if (s->end_at != 0 && s->end_at < due)
+		due = s->end_at;
+	if (s->q_len > 0) {
+		at = s->progress_at + env->stall_ms;
+		if (at < due)
+			due = at;
+		at = s->progress_at + HOLD_MS;
+		if (s->state == STREAM_CATCHING_UP && s->q_len > 1 && at < due &&
+		    at > env->now_ms)
+			due = at;
+	}
+	if (s->ask.expires_ms != 0) {
+		at = (s->expiring_told ? s->ask.expires_ms : expiring_ms(env, s)) -
+		    env->wall_ms + env->now_ms;
+		if (at < due)
+			due = at;
+	}
+	return due;
+}
+
+static void
+beat(struct stream_env *env, struct stream *s)
+{
+	struct event_id id = store_id_of(env->store, s->cursor);
+	struct buf b = { 0 };
+	int64_t fifth = env->heartbeat_ms / 5;
+
+	s->beat_at = env->now_ms + env->heartbeat_ms - fifth +
+	    (int64_t)clock_random((uint64_t)fifth * 2 + 1);
+	/* Bytes that wait already say all that a heartbeat would. */
+	if (s->q_len > 0 || s->state == STREAM_ENDING)
+		return;
+	if (!s->ask.visible_heartbeat || s->state != STREAM_LIVE) {
+		buf_adds(&b, ": hb\n");
+		queue_bytes(env, s, &b, ENTRY_PING);
+		return;
+	}
+	if (s->cursor < env->tail.position)
+		set_cursor(s, env->tail.position);
+	id.seq = s->cursor;
+	id.epoch = store_head(env->store).epoch;
+	buf_adds(&b, "{}");
+	queue_control(env, s, ENTRY_PING, "fanfare.ping", &id, &b);
+	buf_fini(&b);
+}
+
+void
+stream_timer(struct stream_env *env, struct stream *s)
+{
+	struct buf b = { 0 };
+
+	if (s->state == STREAM_DEAD)
+		return;
+	if (s->q_len > 0 && env->now_ms >= s->progress_at + env->stall_ms) {
+		metric_add(METRIC_STREAMS_STALLED, 1);
+		stream_kill(env, s);
+		return;
+	}
+	if (s->state == STREAM_CATCHING_UP && s->q_len > 1 && s->blocked &&
+	    env->now_ms >= s->progress_at + HOLD_MS && s->want == WANT_AFTER)
+		unqueue(s, 0);		/* others want the memory; asked for again */
+	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
+		if (s->state != STREAM_ENDING)
+			metric_add(METRIC_STREAMS_EXPIRED, 1);
+		stream_end(env, s, CLOSE_EXPIRED, "the token has expired", 0);
+	} else if (s->ask.expires_ms != 0 && !s->expiring_told &&
+	    env->wall_ms >= expiring_ms(env, s)) {
+		s->expiring_told = true;
+		buf_addf(&b, "{\"expires_in\":%lld}",
+		    (long long)(s->ask.expires_ms - env->wall_ms));
+		queue_control(env, s, ENTRY_EXPIRING, "fanfare.expiring", NULL, &b);
+		buf_fini(&b);
+	}
+	if (s->end_at != 0 && env->now_ms >= s->end_at)
+		stream_end(env, s, CLOSE_DRAIN, "the server is restarting", 0);
+	if (env->now_ms >= s->beat_at)
+		beat(env, s);
+}
+
+int
+stream_init(struct stream_env *env, struct stream *s)
+{
+	struct sub_ref *grown;
+	struct topic_name *t;
+	struct node *n;
+	struct buf b = { 0 };
+	uint32_t cap;
+
+	for (size_t i = 0; i < s->ask.topics->n; i++) {
+		t = &s->ask.topics->v[i];
+		n = index_get(env->index, t->p, t->len, t->is_pattern, true);
+		if (n == NULL)
+			return -1;
+		if (n->nsubs == n->subs_cap) {
+			cap = n->subs_cap == 0 ? 1 : n->subs_cap * 2;
+			grown = realloc(n->subs, cap * sizeof(*grown));
+			if (grown == NULL) {
+				if (n->nsubs == 0 && n->nentries == 0)
+					index_drop(env->index, n);
+				return -1;
+			}
+			n->subs = grown;
+			n->subs_cap = cap;
+		}
+		s->subs[i].node = n;
+		s->subs[i].at = n->nsubs;
+		n->subs[n->nsubs++] = (struct sub_ref){ s, (uint32_t)i };
+		s->nsubs++;
+	}
+	s->opened_at = s->progress_at = env->now_ms;
+	s->beat_at = env->now_ms + env->heartbeat_ms / 2 +
+	    (int64_t)clock_random((uint64_t)env->heartbeat_ms / 2 + 1);
+	buf_addf(&b, "retry: %lld\n: fanfare\n",
+	    (long long)stream_jitter(env->retry_ms));
+	queue_bytes(env, s, &b, ENTRY_PREAMBLE);
+	if (s->ask.cursor_is_good) {
+		s->cursor = s->ask.cursor;
+		s->want = WANT_AFTER;
+	} else {
+		if (s->ask.has_cursor)
+			tell_gap(env, s, s->ask.cursor_fault,
+			    store_oldest(env->store));
+		begin_anew(env, s);
+	}
+	/* The preamble goes out first; what is left of it makes it ready. */
+	return 0;
+}
+
+void
+stream_fini(struct stream_env *env, struct stream *s)
+{
+	struct sub_ref *last;
+	struct node *n;
+
+	for (size_t i = s->nsubs; i-- > 0;) {
+		n = s->subs[i].node;
+		last = &n->subs[--n->nsubs];
+		n->subs[s->subs[i].at] = *last;
+		last->stream->subs[last->i].at = s->subs[i].at;
+		if (n->nsubs == 0) {
+			free(n->subs);
+			n->subs = NULL;
+			n->subs_cap = 0;
+			if (n->nentries == 0)
+				index_drop(env->index, n);
+		}
+	}
+	s->nsubs = 0;
+	q_clear(s);
+	if (s->is_dirty)
+		TAILQ_REMOVE(&env->dirty, s, dirty);
+	if (s->is_ready)
+		TAILQ_REMOVE(&env->ready, s, ready);
+	if (s->state == STREAM_DEAD)
+		TAILQ_REMOVE(&env->dead, s, dead);
+	s->is_dirty = s->is_ready = false;
+	if (s->job_running) {
+		s->job->owner = NULL;	/* whoever gets it back frees it */
+		s->job = NULL;
+		s->job_running = false;
+	}
+}

@@ -1,0 +1,253 @@
+/*
+ * stream_tail.c - catching up from memory: what a stream missed, found in the tail.
+ *
+ * For plain topics the topics' chains are walked back from the newest, so the cost is
+ * what was missed; with patterns the ring is scanned from the cursor on, a bounded
+ * piece at a time.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics.h"
+#include "stream_internal.h"
+
+#define SCAN_MAX	4096		/* entries looked at for patterns in a step */
+#define REPLAY_MAX	1000
+
+/* Entries found, in no order yet. */
+struct found {
+	struct entry	**v;
+	size_t		  n, cap;
+	uint64_t	  lost;
+	bool		  failed;
+};
+
+static void
+found_add(struct found *f, struct entry *e)
+{
+	struct entry **grown;
+	size_t cap;
+
+	if (f->n == f->cap) {
+		cap = f->cap == 0 ? 64 : f->cap * 2;
+		if ((grown = realloc(f->v, cap * sizeof(struct entry *))) == NULL) {
+			f->failed = true;
+			return;
+		}
+		f->v = grown;
+		f->cap = cap;
+	}
+	f->v[f->n++] = e;
+}
+
+static int
+by_seq(const void *a, const void *b)
+{
+	uint64_t x = (*(struct entry *const *)a)->frame->id.seq;
+	uint64_t y = (*(struct entry *const *)b)->frame->id.seq;
+
+	return x < y ? -1 : x > y;
+}
+
+static size_t
+entry_size(const struct stream *s, const struct entry *e)
+{
+	/* An envelope adds the topic, the time and quotes. */
+	return e->frame->raw_len + (s->ask.envelope ? e->frame->topic_len + 100 : 0);
+}
+
+/* Queue the found, oldest first, until a page is full; returns whether all went. */
+static bool
+queue_page(struct stream_env *env, struct stream *s, const struct found *f)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		bytes += entry_size(s, f->v[i]);
+		if (i > 0 && bytes > env->page_bytes)
+			return false;
+		catch_up_queue(env, s, f->v[i]);
+		if (s->state == STREAM_DEAD)
+			return false;
+	}
+	return true;
+}
+
+static void
+after_plain(struct stream_env *env, struct stream *s)
+{
+	struct found f = { 0 };
+	struct entry *e;
+	uint64_t upto = env->tail.position, oldest, lost;
+	size_t limit = s->moved ? 2 * env->max_replay : env->max_replay;
+
+	for (size_t i = 0; i < s->nsubs && f.n <= limit; i++) {
+		e = s->subs[i].node->newest;
+		while (e != NULL && e->frame->id.seq > s->cursor &&
+		    f.n <= limit && !f.failed) {
+			found_add(&f, e);
+			if (e->frame->prev <= s->cursor)
+				break;
+			lost = 0;
+			e = tail_older(&env->tail, e, &lost);
+			if (lost > f.lost)
+				f.lost = lost;
+		}
+	}
+	if (f.failed) {
+		free(f.v);
+		stream_kill(env, s);
+		return;
+	}
+	if (f.n > limit) {
+		catch_up_gap(env, s, GAP_TOO_FAR, upto, 0);
+		free(f.v);
+		return;
+	}
+	if (f.n > 1)
+		qsort(f.v, f.n, sizeof(struct entry *), by_seq);
+	if (f.lost > s->cursor && f.lost > s->told_lost) {
+		oldest = f.n > 0 ? f.v[0]->frame->id.seq : upto;
+		catch_up_gap(env, s, GAP_EXPIRED, oldest, f.lost);
+	}
+	if (queue_page(env, s, &f) && s->cursor < upto)
+		s->cursor = upto;
+	free(f.v);
+}
+
+static void
+after_patterns(struct stream_env *env, struct stream *s)
+{
+	size_t i = tail_find(&env->tail, s->cursor), from = i, bytes = 0;
+	size_t limit = s->moved ? 2 * env->max_replay : env->max_replay;
+	struct entry *e;
+	uint64_t lost, seq;
+
+	/* Everything may match: that many events are too many for sure only when all
+	 * of them do, so count. */
+	if (env->tail.count - i > limit) {
+		size_t n = 0;
+
+		for (size_t k = i; k < env->tail.count && n <= limit; k++) {
+			e = tail_at(&env->tail, k);
+			if (topics_match(s->ask.topics, e->frame->topic,
+			    e->frame->topic_len))
+				n++;
+		}
+		if (n > limit) {
+			catch_up_gap(env, s, GAP_TOO_FAR, env->tail.position, 0);
+			return;
+		}
+	}
+	for (; i < env->tail.count && i - from < SCAN_MAX; i++) {
+		e = tail_at(&env->tail, i);
+		seq = e->frame->id.seq;
+		if (topics_match(s->ask.topics, e->frame->topic,
+		    e->frame->topic_len)) {
+			bytes += entry_size(s, e);
+			if (s->q_len > 0 && bytes > env->page_bytes)
+				return;
+			lost = 0;
+			if (e->frame->prev > s->cursor)
+				(void)tail_older(&env->tail, e, &lost);
+			if (lost > s->cursor && lost > s->told_lost)
+				catch_up_gap(env, s, GAP_EXPIRED, seq, lost);
+			catch_up_queue(env, s, e);
+			if (s->state == STREAM_DEAD)
+				return;
+		} else if (s->cursor < seq)
+			s->cursor = seq;
+	}
+	if (i == env->tail.count && s->cursor < env->tail.position)
+		s->cursor = env->tail.position;
+}
+
+void
+catch_up_after(struct stream_env *env, struct stream *s)
+{
+	if (s->cursor >= env->tail.position)
+		return;
+	metric_add(METRIC_TAIL_PAGES, 1);
+	if (s->ask.topics->has_pattern)
+		after_patterns(env, s);
+	else
+		after_plain(env, s);
+}
+
+/* The newest `replay` of each topic, if memory holds them all and they are few. */
+bool
+catch_up_replay(struct stream_env *env, struct stream *s)
+{
+	struct found f = { 0 };
+	struct entry *e;
+	uint64_t head, lost;
+	size_t n, bytes = 0, at = 0;
+	bool all = true;
+
+	if (s->ask.topics->has_pattern)
+		return false;
+	for (size_t i = 0; i < s->nsubs && all; i++) {
+		e = s->subs[i].node->newest;
+		if (e == NULL) {
+			struct topics *one = topics_new(&s->ask.topics->v[i], 1);
+
+			/* Nothing since ever is all there is. */
+			all = one != NULL && store_missed_nothing(env->store, one,
+			    0, &head);
+			topics_unref(one);
+			continue;
+		}
+		for (n = 0; n < s->ask.replay && e != NULL && !f.failed; n++) {
+			found_add(&f, e);
+			bytes += entry_size(s, e);
+			lost = 0;
+			if (e->frame->prev == 0)
+				e = NULL;
+			else if ((e = tail_older(&env->tail, e, &lost)) == NULL &&
+			    lost == 0 && n + 1 < s->ask.replay)
+				all = false;	/* older ones are in the log alone */
+		}
+	}
+	/* Large ones come in pages, from the log. */
+	if (f.failed || !all || bytes > env->queue_bytes) {
+		free(f.v);
+		return false;
+	}
+	if (f.n > 1)
+		qsort(f.v, f.n, sizeof(struct entry *), by_seq);
+	if (f.n > REPLAY_MAX)
+		at = f.n - REPLAY_MAX;
+	for (; at < f.n && s->state != STREAM_DEAD; at++)
+		catch_up_queue(env, s, f.v[at]);
+	free(f.v);
+	if (s->cursor < env->tail.position)
+		s->cursor = env->tail.position;
+	s->want = WANT_AFTER;
+	return true;
+}
+
+bool
+catch_up_since(struct stream_env *env, struct stream *s)
+{
+	struct tail *t = &env->tail;
+	size_t lo = 0, hi = t->count, mid;
+
+	/* Only if the time lies inside, for what is older may be in the log. */
+	if (t->count == 0 || tail_at(t, 0)->frame->wall_ms >= s->ask.since_ms)
+		return false;
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (tail_at(t, mid)->frame->wall_ms < s->ask.since_ms)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	s->cursor = lo < t->count ? tail_at(t, lo)->frame->id.seq - 1 : t->position;
+	/* More than fit are the log's business: it knows the newest of them. */
+	if (t->count - lo > env->max_replay)
+		return false;
+	s->want = WANT_AFTER;
+	return true;
+}

@@ -1,0 +1,548 @@
+/*
+ * check_log.c - the promises of the log, from outside.  Names as in the list
+ * of faults: D1 kill -9 under load, D3 the sync before the answer, D4 nothing
+ * seen that vanishes, D5 ids are never used twice, D7 one order for all.  D6
+ * is in check_log_resume.c, D8 in check_http_publish.c, D9 in
+ * check_http_resume.c.
+ *
+ * FANFARE_TEST_KILLS: how often to kill (20; 500 for a release).
+ */
+#include "config.h"
+
+#include "harness.h"
+
+#include <sys/wait.h>
+
+#include <ctype.h>
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PUBLISHERS	8
+
+/* What became of one publish. */
+struct fate {
+	int64_t	acked;		/* the seq in the answer; 0: no answer */
+	int64_t	streamed;	/* the seq a subscriber saw; 0: none did */
+	int64_t	logged;		/* the seq in the log; 0: not there */
+};
+
+struct publisher {
+	struct http	*h;
+	int		 n, cap;	/* publishes so far */
+	struct fate	*fates;
+};
+
+static struct publisher pub[PUBLISHERS];
+
+static void
+publisher_send(struct publisher *p)
+{
+	char body[96];
+	int len;
+
+	if (p->n == p->cap) {
+		p->cap = p->cap * 2 + 1024;
+		p->fates = realloc(p->fates, (size_t)p->cap * sizeof *p->fates);
+		ck_assert_ptr_nonnull(p->fates);
+	}
+	memset(&p->fates[p->n], 0, sizeof *p->fates);
+	len = snprintf(body, sizeof body, "{\"topic\":\"load/%d\",\"data\":"
+	    "\"%d:%d\"}", (int)(p - pub), (int)(p - pub), p->n);
+	p->n++;
+	(void)try_http_send(p->h, "POST", "/publish", AUTH AS_JSON, body,
+	    (size_t)len);
+}
+
+/* Take the answer that stands.  False: the connection is gone. */
+static bool
+publisher_answer(struct publisher *p, bool again)
+{
+	struct answer *a;
+	const char *id;
+	int rc = try_http_feed(p->h);
+
+	if (rc != 1)
+		return rc == 0;
+	a = try_http_receive(p->h, 0);
+	ck_assert_ptr_nonnull(a);
+	ck_assert_msg(a->status == 200, "publish under load: %d %s", a->status,
+	    a->body);
+	id = strstr(a->body, "\"id\":\"");
+	ck_assert_ptr_nonnull(id);
+	p->fates[p->n - 1].acked = strtoll(id + 15, NULL, 10);
+	ck_assert_int_gt(p->fates[p->n - 1].acked, 0);
+	answer_free(a);
+	if (again)
+		publisher_send(p);
+	return true;
+}
+
+static struct fate *
+fate_of(const char *data)
+{
+	int k, n;
+
+	ck_assert_msg(sscanf(data, "%d:%d", &k, &n) == 2 && k >= 0 &&
+	    k < PUBLISHERS && n >= 0 && n < pub[k].n, "never sent: %s", data);
+	return &pub[k].fates[n];
+}
+
+/* Note what a subscriber saw; ids rise and nothing comes twice. */
+static void
+subscriber_take(struct stream *st, int64_t *seen)
+{
+	struct event *e;
+
+	while ((e = stream_pop(st)) != NULL) {
+		struct fate *f;
+
+		ck_assert_msg(strcmp(e->name, "fanfare.gap") != 0, "%s",
+		    e->data);
+		if (is_control(e))
+			continue;
+		f = fate_of(e->data);
+		ck_assert_msg(f->streamed == 0, "%s came twice", e->data);
+		f->streamed = id_seq(e->id);
+		ck_assert_int_gt(f->streamed, *seen);
+		*seen = f->streamed;
+	}
+}
+
+/* Walk the log behind `*cursor` and note what is there. */
+static void
+read_log(struct server *s, char **cursor, int64_t *last)
+{
+	struct http *h = http_open(s);
+
+	for (size_t n = 1; n > 0;) {
+		char path[128];
+		struct answer *a;
+		json_t *page, *e;
+		size_t i;
+
+		snprintf(path, sizeof path, "/history?topic=load/*&limit=1000"
+		    "&after=%s", *cursor);
+		ck_assert_int_eq(try_http_send(h, "GET", path, AUTH, NULL, 0),
+		    0);
+		a = try_http_receive(h, SOON);
+		ck_assert_ptr_nonnull(a);
+		page = json_loadb(a->body, a->len, 0, NULL);
+		ck_assert_msg(page != NULL && a->status == 200, "%s", a->body);
+		ck_assert_msg(json_is_null(json_object_get(page, "gap")), "%s",
+		    a->body);
+		n = json_array_size(json_object_get(page, "events"));
+		json_array_foreach(json_object_get(page, "events"), i, e) {
+			struct fate *f = fate_of(text_at(e, "data"));
+			int64_t seq = id_seq(text_at(e, "id"));
+
+			ck_assert_int_gt(seq, *last);
+			*last = seq;
+			ck_assert_msg(f->logged == 0, "%s is there twice",
+			    text_at(e, "data"));
+			f->logged = seq;
+		}
+		*cursor = fmt("%s", text_at(page, "cursor"));
+		json_decref(page);
+		answer_free(a);
+	}
+	http_close(h);
+}
+
+/* D1 and D4 for everything from `from` on. */
+static void
+judge(const int *from, int *acked, int *unknown)
+{
+	for (int k = 0; k < PUBLISHERS; k++)
+		for (int i = from[k]; i < pub[k].n; i++) {
+			struct fate *f = &pub[k].fates[i];
+
+			ck_assert_msg(f->acked == 0 || f->logged == f->acked,
+			    "%d:%d was acked as %lld and is %lld", k, i,
+			    (long long)f->acked, (long long)f->logged);
+			ck_assert_msg(f->streamed == 0 ||
+			    f->logged == f->streamed,
+			    "%d:%d was seen as %lld and is %lld", k, i,
+			    (long long)f->streamed, (long long)f->logged);
+			*acked += f->acked != 0;
+			*unknown += f->acked == 0;
+		}
+}
+
+START_TEST(D1_D4_nothing_acked_or_seen_is_lost_by_kill_9)
+{
+	struct server *s = server_start(NULL, NULL);
+	char *cursor = fmt("%s", text_at(history(s, "topic=**"), "cursor"));
+	int kills = setting("FANFARE_TEST_KILLS", 20), acked = 0, unknown = 0;
+	int64_t seen = 0, last = 0, slowest = 0, loaded = 0;
+	struct stream *st = NULL;
+
+	memset(pub, 0, sizeof pub);
+	for (int round = 0; round <= kills; round++) {
+		struct pollfd pfd[PUBLISHERS + 1];
+		int from[PUBLISHERS];
+		int64_t begun = now_ms();
+		int64_t end = begun + 50 + dice(250);
+
+		if (st == NULL)
+			st = stream_open(s, "/events?topic=load/*", AUTH);
+		else
+			st = stream_open(s, "/events?topic=load/*",
+			    fmt(AUTH "Last-Event-ID: %s\r\n", st->last_id));
+		for (int k = 0; k < PUBLISHERS; k++) {
+			from[k] = pub[k].n;
+			pub[k].h = http_open(s);
+			publisher_send(&pub[k]);
+		}
+		while (now_ms() < end) {
+			for (int k = 0; k < PUBLISHERS; k++)
+				pfd[k] = (struct pollfd){ http_fd(pub[k].h),
+				    POLLIN, 0 };
+			pfd[PUBLISHERS] = (struct pollfd){ st->fd, POLLIN, 0 };
+			poll(pfd, PUBLISHERS + 1, 10);
+			for (int k = 0; k < PUBLISHERS; k++)
+				if (pfd[k].revents != 0)
+					ck_assert(publisher_answer(&pub[k],
+					    true));
+			stream_feed(st);
+			subscriber_take(st, &seen);
+		}
+		loaded += now_ms() - begun;
+		server_kill(s);
+		/* What was on its way counts. */
+		for (int k = 0; k < PUBLISHERS; k++) {
+			int64_t until = now_ms() + SOON;
+
+			while (now_ms() < until &&
+			    publisher_answer(&pub[k], false) &&
+			    pub[k].fates[pub[k].n - 1].acked == 0)
+				poll(NULL, 0, 1);
+			http_close(pub[k].h);
+		}
+		ck_assert(stream_ended(st, SOON));
+		subscriber_take(st, &seen);
+		{
+			int64_t ms = server_restart(s);
+
+			slowest = ms > slowest ? ms : slowest;
+			ck_assert_msg(ms < patience(2000), "ready in %d ms",
+			    (int)ms);
+		}
+		read_log(s, &cursor, &last);
+		judge(from, &acked, &unknown);
+	}
+	printf("kill -9 x %d: %d acked (%d/s), %d unknown, ready in %d ms\n",
+	    kills + 1, acked, (int)(acked * (int64_t)1000 / loaded), unknown,
+	    (int)slowest);
+	ck_assert_int_gt(acked, kills * 10);
+	for (int k = 0; k < PUBLISHERS; k++)
+		free(pub[k].fates);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* ---- D3 ---- */
+
+static pid_t
+trace(struct server *s, const char *file)
+{
+	char pid_arg[16];
+	int64_t end = now_ms() + patience(SOON);
+	pid_t pid;
+	int traced, all;
+
+	snprintf(pid_arg, sizeof pid_arg, "%d", (int)s->pid);
+	if ((pid = fork()) == 0) {
+		execlp("strace", "strace", "-f", "-q", "-y", "-s", "24", "-e",
+		    "trace=fdatasync,fsync,pwrite64,write,writev,sendto,"
+		    "sendmsg,recvfrom,recvmsg,read", "-o", file, "-p", pid_arg,
+		    (char *)NULL);
+		_exit(127);
+	}
+	do {
+		DIR *d = opendir(fmt("/proc/%d/task", (int)s->pid));
+		struct dirent *de;
+		int status;
+
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return -1;
+		ck_assert_ptr_nonnull(d);
+		for (all = traced = 0; (de = readdir(d)) != NULL;) {
+			char *st;
+
+			if (!isdigit((unsigned char)de->d_name[0]))
+				continue;
+			st = read_whole(fmt("/proc/%d/task/%s/status",
+			    (int)s->pid, de->d_name));
+			st = strstr(st, "TracerPid:");
+			all++;
+			traced += st != NULL && atoi(st + 10) == (int)pid;
+		}
+		closedir(d);
+		poll(NULL, 0, 10);
+	} while ((all == 0 || traced < all) && now_ms() < end);
+	ck_assert_msg(traced == all, "strace holds %d of %d threads", traced,
+	    all);
+	return pid;
+}
+
+#define FDS	256
+
+struct trace_state {
+	long	line;
+	long	wal_written;	/* line of the last write to the WAL */
+	long	wal_synced;	/* the last such write that a sync covers */
+	long	asked[FDS];	/* when the request on that socket was read */
+	struct { int pid; char call[16]; int fd; long wal; } pending[64];
+	int	npending;
+	int	answers, bad, unsynced;
+};
+
+/* One complete or half system call. */
+static void
+trace_call(struct trace_state *t, int pid, const char *call, int fd,
+    const char *args, bool unfinished)
+{
+	bool wal = strstr(args, "-wal>") != NULL;
+	bool sync = strcmp(call, "fdatasync") == 0 ||
+	    strcmp(call, "fsync") == 0;
+
+	if (strcmp(call, "pwrite64") == 0 && wal)
+		t->wal_written = t->line;
+	if (strstr(args, "\"HTTP/1.1 200") != NULL && fd >= 0 && fd < FDS) {
+		t->answers++;
+		t->bad += t->wal_synced <= t->asked[fd];
+		t->unsynced += t->wal_synced != t->wal_written;
+	}
+	if (strstr(args, "\"POST /publish") != NULL && fd >= 0 && fd < FDS)
+		t->asked[fd] = t->line;
+	if (unfinished && t->npending < 64) {
+		t->pending[t->npending].pid = pid;
+		t->pending[t->npending].fd = fd;
+		t->pending[t->npending].wal = sync && wal ? t->wal_written : 0;
+		snprintf(t->pending[t->npending++].call, 16, "%s", call);
+	} else if (sync && wal && strstr(args, "= 0") != NULL) {
+		t->wal_synced = t->wal_written;
+	}
+}
+
+static void
+trace_resumed(struct trace_state *t, int pid, const char *args)
+{
+	for (int i = 0; i < t->npending; i++) {
+		if (t->pending[i].pid != pid)
+			continue;
+		/* What was written while it ran is not covered by it. */
+		if (t->pending[i].wal > t->wal_synced &&
+		    strstr(args, "= 0") != NULL)
+			t->wal_synced = t->pending[i].wal;
+		if (strstr(args, "\"POST /publish") != NULL &&
+		    t->pending[i].fd < FDS)
+			t->asked[t->pending[i].fd] = t->line;
+		t->pending[i] = t->pending[--t->npending];
+		return;
+	}
+}
+
+static void
+read_trace(const char *file, struct trace_state *t)
+{
+	FILE *f = fopen(file, "r");
+	char line[4096];
+
+	memset(t, 0, sizeof *t);
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof line, f) != NULL) {
+		char call[16];
+		int pid, fd = -1, at = 0;
+
+		t->line++;
+		if (sscanf(line, "%d <... %15[a-z0-9] resumed>%n", &pid, call,
+		    &at) == 2 && at > 0)
+			trace_resumed(t, pid, line + at);
+		else if (sscanf(line, "%d %15[a-z0-9](%d", &pid, call,
+		    &fd) >= 2)
+			trace_call(t, pid, call, fd, line,
+			    strstr(line, "<unfinished ...>") != NULL);
+	}
+	fclose(f);
+}
+
+START_TEST(D3_every_2xx_comes_after_the_sync_of_its_commit)
+{
+	struct server *s = server_start(NULL, NULL);
+	struct http *h[PUBLISHERS];
+	struct trace_state t;
+	int n = 1000, many = 125, status;
+	pid_t pid;
+
+	for (int round = 0; round < 2; round++) {
+		char *file = fmt("%s/trace-%d", test_dir(), round);
+
+		for (int k = 0; k < PUBLISHERS; k++)
+			h[k] = http_open(s);
+		if ((pid = trace(s, file)) == -1) {
+			printf("strace cannot trace here: D3 not tested\n");
+			return;
+		}
+		for (int i = 0; i < (round == 0 ? n : many); i++) {
+			int used = round == 0 ? 1 : PUBLISHERS;
+
+			for (int k = 0; k < used; k++)
+				ck_assert_int_eq(try_http_send(h[k], "POST",
+				    "/publish?topic=a", AUTH, "x", 1), 0);
+			for (int k = 0; k < used; k++) {
+				struct answer *a = try_http_receive(h[k],
+				    4 * SOON);
+
+				ck_assert_ptr_nonnull(a);
+				ck_assert_int_eq(a->status, 200);
+				answer_free(a);
+			}
+		}
+		kill(pid, SIGTERM);
+		waitpid(pid, &status, 0);
+		read_trace(file, &t);
+		printf("strace, %d at a time: %d answers, %d before their sync,"
+		    " %d with a later write not synced\n",
+		    round == 0 ? 1 : PUBLISHERS, t.answers, t.bad, t.unsynced);
+		ck_assert_int_eq(t.answers, round == 0 ? n : many * PUBLISHERS);
+		ck_assert_int_eq(t.bad, 0);
+		if (round == 0)
+			ck_assert_int_eq(t.unsynced, 0);
+		for (int k = 0; k < PUBLISHERS; k++)
+			http_close(h[k]);
+	}
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* ---- D5 ---- */
+
+START_TEST(D5_ids_are_never_used_twice)
+{
+	struct server *s = server_start("--store.retain_age=1s", NULL);
+	char *first = publish(s, "a", "1"), *id = NULL;
+	int64_t last, end;
+	struct stream *st;
+
+	for (int i = 0; i < 5; i++)
+		publish(s, "a", "x");
+	for (end = now_ms() + patience(20000); now_ms() < end;) {
+		id = publish(s, "tick", "x");
+		if (json_array_size(json_object_get(history(s, "topic=a"),
+		    "events")) == 0)
+			break;
+		poll(NULL, 0, 100);
+	}
+	ck_assert_msg(now_ms() < end, "events of 1 s are kept for 20");
+	last = id_seq(id);
+	for (int i = 0; i < 3; i++) {
+		/* By now all of them are old enough to go at the next start. */
+		for (end = now_ms() + 1200; now_ms() < end;)
+			poll(NULL, 0, 50);
+		server_kill(s);
+		server_restart(s);
+		id = publish(s, "a", "new");
+		ck_assert_msg(id_seq(id) > last, "%s after %d", id, (int)last);
+		last = id_seq(id);
+	}
+	st = stream_open(s, "/events?topic=a", fmt(AUTH "Last-Event-ID: %s\r\n",
+	    first));
+	expect_gap(st, "expired");
+	stream_close(st);
+	/* And when the file is gone: another epoch, whatever the number. */
+	server_kill(s);
+	unlink(s->store);
+	unlink(fmt("%s-wal", s->store));
+	unlink(fmt("%s-shm", s->store));
+	server_restart(s);
+	id = publish(s, "a", "1");
+	ck_assert_int_ne(strncmp(id, first, 9), 0);
+	st = stream_open(s, "/events?topic=a", fmt(AUTH "Last-Event-ID: %s\r\n",
+	    first));
+	expect_gap(st, "reset");
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* ---- D7 ---- */
+
+#define READERS	50
+#define EACH	250
+
+START_TEST(D7_everybody_sees_one_order_and_it_is_that_of_the_ids)
+{
+	struct server *s = server_start(NULL, NULL);
+	struct stream *st[READERS];
+	int64_t order[PUBLISHERS * EACH], before[PUBLISHERS] = { 0 };
+	int left = PUBLISHERS;
+
+	for (int i = 0; i < READERS; i++) {
+		st[i] = stream_open(s, i % 2 ? "/events?topic=load/**" :
+		    "/events?topic=load/one&topic=x", AUTH);
+		expect_live(st[i], false);
+	}
+	for (int k = 0; k < PUBLISHERS; k++) {
+		pub[k].h = http_open(s);
+		ck_assert_int_eq(try_http_send(pub[k].h, "POST",
+		    "/publish?topic=load/one", AUTH, "x", 1), 0);
+		pub[k].n = 1;
+	}
+	while (left > 0)
+		for (int k = 0; k < PUBLISHERS; k++) {
+			struct answer *a;
+			int64_t seq;
+
+			if (pub[k].n > EACH)
+				continue;
+			a = try_http_receive(pub[k].h, SOON);
+			ck_assert_ptr_nonnull(a);
+			ck_assert_msg(a->status == 200, "%s", a->body);
+			/* A publisher's own answers rise. */
+			seq = strtoll(strstr(a->body, "\"id\":\"") + 15, NULL,
+			    10);
+			ck_assert_int_gt(seq, before[k]);
+			before[k] = seq;
+			answer_free(a);
+			if (++pub[k].n > EACH)
+				left--;
+			else
+				ck_assert_int_eq(try_http_send(pub[k].h, "POST",
+				    "/publish?topic=load/one", AUTH, "x", 1),
+				    0);
+		}
+	for (int i = 0; i < READERS; i++)
+		for (int n = 0; n < PUBLISHERS * EACH; n++) {
+			int64_t seq = id_seq(expect_event(st[i], "message",
+			    "x")->id);
+
+			if (i == 0) {
+				ck_assert(n == 0 || seq > order[n - 1]);
+				order[n] = seq;
+			}
+			ck_assert_int_eq(seq, order[n]);
+		}
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+	Suite *su = suite_create("log");
+	int kills = setting("FANFARE_TEST_KILLS", 20);
+	TCase *tc = harness_case(su, "kill", 60 + kills * 3);
+
+	tcase_add_test(tc, D1_D4_nothing_acked_or_seen_is_lost_by_kill_9);
+	tc = harness_case(su, "log", 120);
+	tcase_add_test(tc, D3_every_2xx_comes_after_the_sync_of_its_commit);
+	tcase_add_test(tc, D5_ids_are_never_used_twice);
+	tcase_add_test(tc,
+	    D7_everybody_sees_one_order_and_it_is_that_of_the_ids);
+	return su;
+}
+
+SUITE_MAIN

@@ -1,0 +1,558 @@
+/*
+ * harness.c - directories, processes and clocks for the black-box tests.
+ *
+ * Check runs each test in a child that is gone at the first failed assertion,
+ * so whatever must happen after a failure happens in the parent: a directory
+ * that is still there when a case ends belongs to a test that failed; its logs
+ * are printed and it is removed then.  Servers left behind are killed by Check
+ * with the child's process group.
+ */
+#include "config.h"
+
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct kept {
+	void		*p;
+	void		(*release)(void *);
+	struct kept	*next;
+};
+
+static struct kept *kept;
+static char base_dir[64], own_dir[96];
+
+int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t
+wall_s(void)
+{
+	return (int64_t)time(NULL);
+}
+
+int
+setting(const char *name, int otherwise)
+{
+	const char *v = getenv(name);
+
+	return v == NULL || *v == '\0' ? otherwise : atoi(v);
+}
+
+int
+patience(int ms)
+{
+	int n = setting("FANFARE_TEST_SLOW", 1);
+
+	return n > 1 ? ms * n : ms;
+}
+
+uint32_t
+dice(uint32_t sides)
+{
+	static uint64_t x;
+
+	if (x == 0) {
+		x = (uint64_t)setting("FANFARE_TEST_SEED", (int)time(NULL));
+		fprintf(stderr, "FANFARE_TEST_SEED=%d\n", (int)x);
+		x = x * 2654435761u + 88172645463325252u;
+	}
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return (uint32_t)(x >> 16) % sides;
+}
+
+void *
+keep(void *p, void (*release)(void *))
+{
+	struct kept *k;
+
+	ck_assert_ptr_nonnull(p);
+	k = malloc(sizeof *k);
+	ck_assert_ptr_nonnull(k);
+	k->p = p;
+	k->release = release;
+	k->next = kept;
+	kept = k;
+	return p;
+}
+
+char *
+fmt(const char *f, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, f);
+	ck_assert_int_ge(vasprintf(&s, f, ap), 0);
+	va_end(ap);
+	return keep(s, free);
+}
+
+char *
+repeat(const char *s, size_t times)
+{
+	size_t len = strlen(s);
+	char *r = keep(malloc(len * times + 1), free);
+
+	for (size_t i = 0; i < times; i++)
+		memcpy(r + i * len, s, len);
+	r[len * times] = '\0';
+	return r;
+}
+
+char *
+read_whole(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char *s = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	if (f == NULL)
+		return fmt("%s", "");
+	n = getdelim(&s, &cap, '\0', f);
+	fclose(f);
+	if (n < 0) {
+		free(s);
+		return fmt("%s", "");
+	}
+	return keep(s, free);
+}
+
+void
+write_whole(const char *path, const void *p, size_t len)
+{
+	FILE *f;
+
+	umask(077);		/* keys must be nobody else's */
+	f = fopen(path, "w");
+	ck_assert_msg(f != NULL, "cannot write %s", path);
+	ck_assert_uint_eq(fwrite(p, 1, len, f), len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* ---- directories ---- */
+
+static int
+remove_one(const char *path, const struct stat *sb, int flag, struct FTW *ftw)
+{
+	(void)sb, (void)flag, (void)ftw;
+	return remove(path);
+}
+
+static void
+remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
+show_log(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char line[2100];
+
+	if (f == NULL)
+		return;
+	fprintf(stderr, "---- %s\n", path);
+	while (fgets(line, sizeof line, f) != NULL)
+		fputs(line, stderr);
+	fclose(f);
+}
+
+static int
+show_one(const char *path, const struct stat *sb, int flag, struct FTW *ftw)
+{
+	size_t len = strlen(path);
+
+	(void)sb, (void)ftw;
+	if (flag == FTW_F && len > 7 && strcmp(path + len - 7, ".stderr") == 0)
+		show_log(path);
+	return 0;
+}
+
+static void
+case_setup(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(base_dir, sizeof base_dir, "%s/fanfare-test-XXXXXX",
+	    tmp == NULL || strlen(tmp) > 30 ? "/tmp" : tmp);
+	ck_assert_msg(mkdtemp(base_dir) != NULL, "cannot make %s", base_dir);
+}
+
+static void
+case_teardown(void)
+{
+	nftw(base_dir, show_one, 16, FTW_PHYS);
+	remove_tree(base_dir);
+}
+
+static void
+test_setup(void)
+{
+	static int n;
+
+	snprintf(own_dir, sizeof own_dir, "%s/%d-%d", base_dir, (int)getpid(),
+	    n++);
+	ck_assert_msg(mkdir(own_dir, 0700) == 0, "cannot make %s", own_dir);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+test_teardown(void)
+{
+	struct kept *k;
+
+	while ((k = kept) != NULL) {
+		kept = k->next;
+		k->release(k->p);
+		free(k);
+	}
+	if (getenv("CK_FORK") != NULL && strcmp(getenv("CK_FORK"), "no") == 0)
+		nftw(own_dir, show_one, 16, FTW_PHYS);
+	remove_tree(own_dir);
+}
+
+char *
+test_dir(void)
+{
+	return own_dir;
+}
+
+TCase *
+harness_case(Suite *s, const char *name, int seconds)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_unchecked_fixture(tc, case_setup, case_teardown);
+	tcase_add_checked_fixture(tc, test_setup, test_teardown);
+	tcase_set_timeout(tc, patience(seconds * 1000) / 1000);
+	suite_add_tcase(s, tc);
+	return tc;
+}
+
+/* ---- the server ---- */
+
+/* Ports below the range that the kernel takes for outgoing connections, or a
+ * client of ours could sit on the port while the server restarts. */
+int
+free_port(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	int fd, one = 1;
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int tries = 0; tries < 1000; tries++) {
+		static uint32_t x;
+		int port;
+
+		if (x == 0)
+			x = (uint32_t)getpid() * 2654435761u;
+		x = x * 1664525u + 1013904223u;
+		port = 10000 + (int)((x >> 8) % 20000);
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		ck_assert_int_ge(fd, 0);
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+		sa.sin_port = htons((uint16_t)port);
+		if (bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0) {
+			close(fd);
+			return port;
+		}
+		close(fd);
+	}
+	ck_abort_msg("no free port");
+	return -1;
+}
+
+static const char *
+program(void)
+{
+	const char *p = getenv("FANFARE_BIN");
+
+	return p == NULL || *p == '\0' ? "./fanfare" : p;
+}
+
+/* Only what a process needs and what steers sanitizers: the server reads
+ * FANFARE_* and PORT. */
+static void
+clean_environment(void)
+{
+	static const char *const names[] = { "PATH", "HOME", "TMPDIR",
+		"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+		"LSAN_OPTIONS", "LD_PRELOAD", "GCOV_PREFIX" };
+	const char *v[sizeof names / sizeof *names];
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		v[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
+	clearenv();
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (v[i] != NULL)
+			setenv(names[i], v[i], 1);
+}
+
+static pid_t
+launch(char *const *args, const char *log)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+		int null = open("/dev/null", O_RDONLY);
+
+		dup2(null, STDIN_FILENO);
+		dup2(fd, STDOUT_FILENO);
+		dup2(fd, STDERR_FILENO);
+		/* Nothing of the test's own may be counted as the server's. */
+		close_range(3, ~0u, 0);
+		clean_environment();
+		signal(SIGPIPE, SIG_DFL);
+		execv(args[0], args);
+		fprintf(stderr, "cannot run %s: %s\n", args[0],
+		    strerror(errno));
+		_exit(127);
+	}
+	return pid;
+}
+
+static void
+server_release(void *p)
+{
+	struct server *s = p;
+
+	if (s->pid != 0)
+		server_kill(s);
+	free(s);
+}
+
+static bool
+same_key(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "=");
+
+	return strncmp(a, b, n) == 0 && (b[n] == '=' || b[n] == '\0');
+}
+
+static void
+add_default(struct server *s, const char *const *given, int ngiven, char *arg)
+{
+	for (int i = 0; i < ngiven; i++)
+		if (same_key(arg, given[i]))
+			return;
+	ck_assert_int_lt(s->nargs, SERVER_ARGS - 1);
+	s->args[s->nargs++] = arg;
+}
+
+static struct server *
+server_describe(const char *option, va_list ap)
+{
+	static int n;
+	struct server *s = keep(calloc(1, sizeof *s), server_release);
+	const char *given[SERVER_ARGS / 2];
+	int ngiven = 0;
+
+	for (; option != NULL; option = va_arg(ap, const char *)) {
+		ck_assert_int_lt(ngiven, SERVER_ARGS / 2);
+		given[ngiven++] = option;
+	}
+	n++;
+	s->port = free_port();
+	s->admin_port = free_port();
+	s->dir = own_dir;
+	s->store = fmt("%s/fanfare.db", own_dir);
+	s->log = fmt("%s/server-%d.stderr", own_dir, n);
+	s->args[s->nargs++] = fmt("%s", program());
+	s->args[s->nargs++] = fmt("serve");
+	add_default(s, given, ngiven, fmt("--server.listen=127.0.0.1:%d",
+	    s->port));
+	add_default(s, given, ngiven, fmt("--server.admin_listen=127.0.0.1:%d",
+	    s->admin_port));
+	add_default(s, given, ngiven, fmt("--store.path=%s", s->store));
+	add_default(s, given, ngiven, fmt("--auth.api_keys=test:%s", API_KEY));
+	add_default(s, given, ngiven, fmt("--auth.key=%s", HOUSE_KEY));
+	add_default(s, given, ngiven, fmt("--server.drain_time=100ms"));
+	for (int i = 0; i < ngiven; i++)
+		s->args[s->nargs++] = fmt("%s", given[i]);
+	return s;
+}
+
+bool
+server_alive(struct server *s)
+{
+	int status;
+
+	if (s->pid == 0 || waitpid(s->pid, &status, WNOHANG) == s->pid) {
+		s->pid = 0;
+		return false;
+	}
+	return true;
+}
+
+/* Started just now: wait until it serves.  Returns ms, or -1 when it ended. */
+static int64_t
+wait_ready(struct server *s)
+{
+	int64_t begun = now_ms(), end = begun + patience(10000);
+
+	while (now_ms() < end) {
+		struct http *h;
+		struct answer *a = NULL;
+		int status = 0;
+
+		if (!server_alive(s))
+			return -1;
+		if ((h = try_http_open(s)) != NULL) {
+			if (try_http_send(h, "GET", "/healthz", "", NULL,
+			    0) == 0)
+				a = try_http_receive(h, 2000);
+			if (a != NULL)
+				status = a->status;
+			answer_free(a);
+			http_close(h);
+		}
+		if (status == 200)
+			return now_ms() - begun;
+		poll(NULL, 0, 5);
+	}
+	ck_abort_msg("the server was not ready within %d ms", patience(10000));
+	return -1;
+}
+
+struct server *
+server_start(const char *option, ...)
+{
+	struct server *s;
+	va_list ap;
+
+	va_start(ap, option);
+	s = server_describe(option, ap);
+	va_end(ap);
+	s->pid = launch(s->args, s->log);
+	ck_assert_msg(wait_ready(s) >= 0, "the server did not start: %s",
+	    read_whole(s->log));
+	return s;
+}
+
+int64_t
+server_restart(struct server *s)
+{
+	int64_t ms;
+
+	ck_assert_msg(s->pid == 0, "it still runs");
+	s->pid = launch(s->args, s->log);
+	ms = wait_ready(s);
+	ck_assert_msg(ms >= 0, "the server did not start again: %s",
+	    read_whole(s->log));
+	return ms;
+}
+
+void
+server_signal(struct server *s, int sig)
+{
+	ck_assert_int_ne(s->pid, 0);
+	kill(s->pid, sig);
+}
+
+void
+server_kill(struct server *s)
+{
+	int status;
+
+	if (s->pid == 0)
+		return;
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, &status, 0);
+	s->pid = 0;
+}
+
+int
+server_wait(struct server *s, int ms)
+{
+	int64_t end = now_ms() + patience(ms);
+	int status;
+
+	while (s->pid != 0) {
+		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+			s->pid = 0;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		}
+		if (now_ms() > end)
+			return -1;
+		poll(NULL, 0, 2);
+	}
+	return -1;
+}
+
+int
+server_stop(struct server *s)
+{
+	server_signal(s, SIGTERM);
+	return server_wait(s, 10000);
+}
+
+int
+server_refused(char **said, const char *option, ...)
+{
+	struct server *s;
+	va_list ap;
+	int code;
+
+	va_start(ap, option);
+	s = server_describe(option, ap);
+	va_end(ap);
+	s->pid = launch(s->args, s->log);
+	code = server_wait(s, 5000);
+	server_kill(s);
+	*said = read_whole(s->log);
+	return code;
+}
+
+int
+server_descriptors(struct server *s)
+{
+	char path[64];
+	struct dirent *de;
+	DIR *d;
+	int n = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)s->pid);
+	d = opendir(path);
+	ck_assert_msg(d != NULL, "cannot read %s", path);
+	while ((de = readdir(d)) != NULL)
+		if (de->d_name[0] != '.')
+			n++;
+	closedir(d);
+	return n;
+}
+
+long
+server_memory_kb(struct server *s)
+{
+	char *status = read_whole(fmt("/proc/%d/status", (int)s->pid));
+	char *p = strstr(status, "VmRSS:");
+
+	return p == NULL ? 0 : strtol(p + 6, NULL, 10);
+}
