@@ -274,15 +274,16 @@ make_headers(const struct tail *t)
 	return l;
 }
 
-/* One connection, until it ends.  Says what is to be said of its end, and
- * leaves in *wait_ms how long the server wants us to stay away. */
-static void
-follow(struct tail *t, const char *url, int64_t *wait_ms)
+/* One connection, until it ends.  Says what is to be said of its end; returns how
+ * long to stay away. */
+static int64_t
+follow(struct tail *t, const char *url)
 {
 	struct curl_slist *headers;
 	struct buf code = { 0 };
 	CURL *h = t->cl.curl;
 	curl_off_t after = 0;
+	int64_t wait_ms;
 	long status = 0;
 	CURLcode rc;
 
@@ -303,17 +304,17 @@ follow(struct tail *t, const char *url, int64_t *wait_ms)
 		stop(t, cli_fail(t->cl.call, CLI_FAILED,
 		    "libcurl refuses an option"));
 		curl_slist_free_all(headers);
-		return;
+		return 0;
 	}
 	rc = curl_easy_perform(h);
 	curl_slist_free_all(headers);
 	(void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
-	*wait_ms = t->close_retry_ms >= 0 ? t->close_retry_ms :
+	wait_ms = t->close_retry_ms >= 0 ? t->close_retry_ms :
 	    t->reader.retry_ms >= 0 ? t->reader.retry_ms : 3000;
-	if (*wait_ms > MAX_WAIT_MS)
-		*wait_ms = MAX_WAIT_MS;
+	if (wait_ms > MAX_WAIT_MS)
+		wait_ms = MAX_WAIT_MS;
 	if (t->is_over)
-		return;
+		return 0;
 	if (t->is_silent || (rc != CURLE_OK && !t->is_stream)) {
 		(void)cli_fail(t->cl.call, 0, "%s: %s", t->cl.base,
 		    t->is_silent ?
@@ -331,7 +332,7 @@ follow(struct tail *t, const char *url, int64_t *wait_ms)
 		if (curl_easy_getinfo(h, CURLINFO_RETRY_AFTER,
 		    &after) == CURLE_OK &&
 		    after > 0 && after <= MAX_WAIT_MS / 1000)
-			*wait_ms = (int64_t)after * 1000;
+			wait_ms = (int64_t)after * 1000;
 	} else if (t->close_retry_ms < 0)
 		(void)cli_fail(t->cl.call, 0, "the connection ended: %s",
 		    rc == CURLE_OK ? "closed by the server" : cli_reason(&t->cl,
@@ -339,6 +340,7 @@ follow(struct tail *t, const char *url, int64_t *wait_ms)
 	buf_fini(&code);
 	if (!t->was_open)
 		stop(t, CLI_FAILED);
+	return wait_ms;
 }
 
 static void
@@ -416,7 +418,7 @@ cli_tail(const struct cli_call *call)
 	if (make_url(&t, &url) == -1)
 		stop(&t, cli_fail(call, CLI_FAILED, "out of memory"));
 	while (!t.is_over) {
-		follow(&t, url.p, &wait_ms);
+		wait_ms = follow(&t, url.p);
 		if (!t.is_over)
 			wait_a_while(wait_ms);
 	}

@@ -117,6 +117,9 @@ enum answer	 rq_problem(struct request *rq, enum problem p,
 		    const char *detail, const char *why, const char *topic);
 enum answer	 rq_problemf(struct request *rq, enum problem p,
 		    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* 403: `fmt` has one %s, where the topic goes. */
+enum answer	 rq_forbidden(struct request *rq, const char *topic,
+		    const char *fmt);
 /* Wait for a message: suspend until rq_resume(). */
 enum answer	 rq_suspend(struct request *rq);
 /* Add CORS and the like to a response. */

@@ -94,6 +94,25 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	return false;
 }
 
+enum answer
+rq_forbidden(struct request *rq, const char *topic, const char *fmt)
+{
+	struct buf b = { 0 };
+	const char *at = strstr(fmt, "%s");
+	size_t len = text_utf8_prefix(topic, strnlen(topic, 120));
+	enum answer a;
+
+	buf_add(&b, fmt, (size_t)(at - fmt));
+	buf_add(&b, topic, len);
+	buf_adds(&b, topic[len] != '\0' ? "..." : "");
+	buf_adds(&b, at + 2);
+	buf_addc(&b, '\0');
+	a = b.failed ? ANSWER_FAILED : rq_problem(rq, PROBLEM_TOPIC_FORBIDDEN, b.p,
+	    NULL, topic);
+	buf_fini(&b);
+	return a;
+}
+
 bool
 rq_may_read(struct request *rq, const struct topics *t, enum answer *a)
 {
@@ -109,10 +128,10 @@ rq_may_read(struct request *rq, const struct topics *t, enum answer *a)
 	for (size_t i = 0; i < t->n; i++)
 		if (!auth_may_subscribe(rq->http->auth, &rq->id, t->v[i].p,
 		    t->v[i].len)) {
-			*a = rq_problem(rq, PROBLEM_TOPIC_FORBIDDEN,
-			    "the credential does not allow subscribing to this topic "
-			    "(for a pattern, one grant or rule must cover all of it)",
-			    NULL, t->v[i].p);
+			*a = rq_forbidden(rq, t->v[i].p, t->v[i].is_pattern ?
+			    "the credential does not allow subscribing to all of the "
+			    "pattern %s; one grant or rule must cover it" :
+			    "the credential does not allow subscribing to the topic %s");
 			return false;
 		}
 	return true;
@@ -161,7 +180,8 @@ bool
 rq_number(struct request *rq, const char *name, uint64_t max, uint64_t *out,
     enum answer *a)
 {
-	const char *v = rq_param(rq, name);
+	const struct query_pair *p = query_get(&rq->q, name);
+	const char *v = p != NULL ? p->value : NULL;
 
 	if (v == NULL)
 		return true;
@@ -175,7 +195,8 @@ rq_number(struct request *rq, const char *name, uint64_t max, uint64_t *out,
 bool
 rq_duration(struct request *rq, const char *name, int64_t *out, enum answer *a)
 {
-	const char *v = rq_param(rq, name);
+	const struct query_pair *p = query_get(&rq->q, name);
+	const char *v = p != NULL ? p->value : NULL;
 
 	if (v == NULL)
 		return true;
@@ -190,14 +211,15 @@ bool
 rq_choice(struct request *rq, const char *name, const char *const *words,
     int *out, enum answer *a)
 {
-	const char *v = rq_param(rq, name);
+	const struct query_pair *p = query_get(&rq->q, name);
+	const char *v = p != NULL ? p->value : NULL;
 	struct buf b = { 0 };
 
 	*out = 0;
 	if (v == NULL)
 		return true;
 	for (int i = 0; words[i] != NULL; i++)
-		if (strcmp(words[i], v) == 0) {
+		if (words[i][0] != '\0' && strcmp(words[i], v) == 0) {
 			*out = i;
 			return true;
 		}

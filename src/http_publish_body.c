@@ -102,10 +102,8 @@ add_event(struct request *rq, struct draft *d, const struct piece *p,
 	if (!auth_may_publish(rq->http->auth, &rq->id, topic, topic_len)) {
 		char *copy = strndup(topic, topic_len);
 
-		*a = copy == NULL ? ANSWER_FAILED : rq_problem(rq,
-		    PROBLEM_TOPIC_FORBIDDEN,
-		    "the credential does not allow publishing to this topic", NULL,
-		    copy);
+		*a = copy == NULL ? ANSWER_FAILED : rq_forbidden(rq, copy,
+		    "the credential does not allow publishing to the topic %s");
 		free(copy);
 		return -1;
 	}

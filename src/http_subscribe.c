@@ -29,10 +29,16 @@ static enum answer
 refuse_in_stream(struct request *rq, enum close_reason why, const char *detail,
     int64_t retry_ms)
 {
+	static const char *const headers[] = {
+		"Cache-Control", "no-store, no-transform",
+		"X-Accel-Buffering", "no",
+		"Connection", "close",
+		NULL
+	};
 	struct buf b = { 0 };
 
 	stream_add_close(&b, why, detail, retry_ms);
-	return rq_answer(rq, 200, "text/event-stream", &b, stream_headers);
+	return rq_answer(rq, 200, "text/event-stream", &b, headers);
 }
 
 static bool

@@ -32,7 +32,15 @@
 #define ERR_SIZE	1024
 #define LISTEN_FDS_START 3		/* as systemd passes them */
 #define QUEUE_BYTES	(64u * 1024 * 1024)	/* publishes waiting for a commit */
+#define DOORS_MAX	16
 #define PAGE_BYTES	(64u * 1024 * 1024)	/* pages not yet sent */
+
+/* A socket to serve on, opened before anything else can go wrong: a port in use is the
+ * commonest mistake, and it must not cost the time that a large log takes to open. */
+struct door {
+	int	fd;
+	bool	admin;
+};
 
 struct server {
 	struct conf	*conf;
@@ -40,6 +48,8 @@ struct server {
 	struct hub	*hub;
 	struct http	*http;
 	size_t		 descriptors;
+	struct door	 doors[DOORS_MAX];	/* not served yet */
+	size_t		 ndoors;
 };
 
 static const char *const *
@@ -84,14 +94,12 @@ raise_descriptors(void)
 	return rl.rlim_cur > 10000000 ? 10000000 : (size_t)rl.rlim_cur;
 }
 
-/* Sockets that systemd opened for us; 0 when there are none, -1 on failure. */
+/* Sockets that systemd opened for us; how many, or -1 (told). */
 static int
 take_systemd_sockets(struct server *sv)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
 	const char *names = getenv("LISTEN_FDNAMES");
-	char where[128];
-	bool admin;
 	int n, fd;
 
 	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
@@ -99,20 +107,16 @@ take_systemd_sockets(struct server *sv)
 	n = (int)strtol(fds, NULL, 10);
 	for (int i = 0; i < n; i++) {
 		fd = LISTEN_FDS_START + i;
-		admin = names != NULL && strncmp(names, "admin", 5) == 0 &&
-		    (names[5] == '\0' || names[5] == ':');
-		if (names != NULL && (names = strchr(names, ':')) != NULL)
-			names++;
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+		if (sv->ndoors == DOORS_MAX || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
 		    fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
 			log_warn("server: socket %d of systemd", fd);
 			return -1;
 		}
-		listen_name(fd, where, sizeof(where));
-		if (http_serve(sv->http, fd, admin) == -1)
-			return -1;
-		log_info("server: %s on %s, from systemd",
-		    admin ? "admin" : "listening", where);
+		sv->doors[sv->ndoors++] = (struct door){ fd, names != NULL &&
+		    strncmp(names, "admin", 5) == 0 &&
+		    (names[5] == '\0' || names[5] == ':') };
+		if (names != NULL && (names = strchr(names, ':')) != NULL)
+			names++;
 	}
 	return n;
 }
@@ -120,11 +124,16 @@ take_systemd_sockets(struct server *sv)
 static int
 open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 {
+	const char *name = admin ? "server.admin_listen" : "server.listen";
 	struct conf_listen at;
-	char err[ERR_SIZE], where[128];
+	char err[ERR_SIZE];
 	int fd;
 
 	for (size_t i = 0; i < l->n; i++) {
+		if (sv->ndoors == DOORS_MAX) {
+			log_warnx("%s: more than %d addresses", name, DOORS_MAX);
+			return -1;
+		}
 		if (conf_parse_listen(l->v[i], &at, err, sizeof(err)) == -1)
 			fd = -1;
 		else if (at.is_unix)
@@ -133,14 +142,26 @@ open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 		else
 			fd = listen_open_tcp(at.host, at.port, err, sizeof(err));
 		if (fd == -1) {
-			log_warnx("%s: %s", admin ? "server.admin_listen" :
-			    "server.listen", err);
+			log_warnx("%s: %s", name, err);
 			return -1;
 		}
-		listen_name(fd, where, sizeof(where));
-		if (http_serve(sv->http, fd, admin) == -1)
+		sv->doors[sv->ndoors++] = (struct door){ fd, admin };
+	}
+	return 0;
+}
+
+static int
+serve_doors(struct server *sv)
+{
+	char where[160];
+	struct door d;
+
+	while (sv->ndoors > 0) {
+		d = sv->doors[--sv->ndoors];
+		listen_name(d.fd, where, sizeof(where));
+		if (http_serve(sv->http, d.fd, d.admin) == -1)
 			return -1;
-		log_info("server: %s on %s", admin ? "admin" : "listening", where);
+		log_info("server: %s on %s", d.admin ? "admin" : "listening", where);
 	}
 	return 0;
 }
@@ -201,6 +222,10 @@ build(struct server *sv)
 		log_warnx("server: server.max_streams is %llu, but there are only "
 		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
 		    (unsigned long long)c->max_streams, hc.max_streams);
+	if ((n = take_systemd_sockets(sv)) == -1 ||
+	    (n == 0 && open_listeners(sv, &c->listen, false) == -1) ||
+	    open_listeners(sv, &c->admin_listen, true) == -1)
+		return -1;
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
 		log_warnx("%s", err);
 		return -1;
@@ -218,9 +243,7 @@ build(struct server *sv)
 	pc.hub = sv->hub;
 	if ((sv->http = http_new(&pc, auth)) == NULL)
 		return -1;
-	if ((n = take_systemd_sockets(sv)) == -1 ||
-	    (n == 0 && open_listeners(sv, &c->listen, false) == -1) ||
-	    open_listeners(sv, &c->admin_listen, true) == -1)
+	if (serve_doors(sv) == -1)
 		return -1;
 	log_info("server: log %s at %s, %d stream threads, room for %zu streams",
 	    c->store_path, c->durability == CONF_FULL ? "durability full" :
@@ -253,6 +276,8 @@ tear_down(struct server *sv)
 		hub_stop(sv->hub);
 	if (sv->store != NULL)
 		store_stop(sv->store);
+	while (sv->ndoors > 0)
+		close(sv->doors[--sv->ndoors].fd);
 	http_free(sv->http);
 	hub_free(sv->hub);
 	store_close(sv->store);

@@ -274,6 +274,10 @@ tune_socket(int fd)
 static void
 close_stream(struct shard *sh, struct stream *s)
 {
+	/* libmicrohttpd may still have its own descriptor of this socket: closing ours
+	 * alone would leave the socket, and this pointer, in the epoll set.  (It is not
+	 * in there when adopt() failed.) */
+	(void)epoll_ctl(sh->epfd, EPOLL_CTL_DEL, s->fd, NULL);
 	stream_fini(&sh->env, s);
 	TAILQ_REMOVE(&sh->all, s, all);
 	TAILQ_REMOVE(&sh->wheel[s->slot], s, wheel);

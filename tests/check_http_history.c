@@ -372,10 +372,8 @@ START_TEST(history_is_authorised_like_a_subscription)
 	    "nobody");
 	is_problem(get(s, "/history?topic=a/1&errors=event", ACCEPT_SSE), 401,
 	    "token_missing", "", "history has no soft refusal");
-	is_problem(get(s, "/history?topic=b", h), 403, "topic_forbidden", "b",
-	    "another topic");
-	is_problem(get(s, "/history?topic=**", h), 403, "topic_forbidden",
-	    "**", "a wider pattern");
+	is_forbidden(get(s, "/history?topic=b", h), "b", "another topic");
+	is_forbidden(get(s, "/history?topic=**", h), "**", "a wider pattern");
 	is_problem(get(s, "/history?topic=a/1",
 	    fmt(BEARER "%s\r\n", token_for(-60, NULL, "**"))), 401,
 	    "token_expired", "", "an expired token");
@@ -392,8 +390,7 @@ static const struct { const char *query, *word; } bad[] = {
 	{ "topic=%ff", "UTF-8" }, { "topic=%zz", "escape|%" },
 	{ "topic=a%0a", "topic" }, { "topic=a&limit=0", "limit" },
 	{ "topic=a&limit=-1", "limit" }, { "topic=a&limit=x", "limit" },
-	{ "topic=a&limit=1001", "limit" }, { "topic=a&limit=", "limit" },
-	{ "topic=a&limit=1.5", "limit" },
+	{ "topic=a&limit=1001", "limit" }, { "topic=a&limit=1.5", "limit" },
 	{ "topic=a&limit=99999999999999999999", "limit" },
 	{ "topic=a&replay=x", "replay" }, { "topic=a&replay=-1", "replay" },
 	{ "topic=a&replay=99999999999999999999", "replay" },

@@ -512,13 +512,12 @@ START_TEST(a_topic_that_is_not_granted_is_named)
 		char *jwt = token_for(600, *rows[i].grant ? rows[i].grant :
 		    NULL, "**");
 
-		is_problem(post(s, "/publish", fmt(AS_JSON BEARER "%s\r\n",
-		    jwt), rows[i].body), 403, "topic_forbidden", rows[i].topic,
-		    rows[i].body);
+		is_forbidden(post(s, "/publish", fmt(AS_JSON BEARER "%s\r\n",
+		    jwt), rows[i].body), rows[i].topic, rows[i].body);
 		nothing_happened(rows[i].body);
 	}
-	is_problem(post(s, "/publish", AS_JSON NARROW,
-	    "{\"topic\":\"b/1\",\"data\":1}"), 403, "topic_forbidden", "b/1",
+	is_forbidden(post(s, "/publish", AS_JSON NARROW,
+	    "{\"topic\":\"b/1\",\"data\":1}"), "b/1",
 	    "an API key with patterns");
 	nothing_happened("an API key with patterns");
 	ck_assert_int_eq(post(s, "/publish", AS_JSON NARROW,

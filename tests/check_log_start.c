@@ -164,14 +164,14 @@ END_TEST
 START_TEST(a_port_in_use_is_named)
 {
 	struct server *s = server_start(NULL, NULL);
-	char *said;
+	char *own = fmt("--store.path=%s/other.db", test_dir()), *said;
 	int code;
 
 	code = server_refused(&said, fmt("--server.listen=127.0.0.1:%d",
-	    s->port), NULL);
+	    s->port), own, NULL);
 	is_refused(code, said, fmt("127.0.0.1:%d", s->port));
 	code = server_refused(&said, fmt("--server.admin_listen=127.0.0.1:%d",
-	    s->admin_port), NULL);
+	    s->admin_port), own, NULL);
 	is_refused(code, said, fmt("127.0.0.1:%d", s->admin_port));
 	publish(s, "a", "undisturbed");
 	ck_assert_int_eq(server_stop(s), 0);

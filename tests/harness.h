@@ -132,6 +132,9 @@ json_t		*body_json(const struct answer *a);
  * alternatives: "deep|nest".  `what` names the case in the message. */
 void		 is_problem(const struct answer *a, int status,
 		    const char *code, const char *word, const char *what);
+/* 403 topic_forbidden, and which topic. */
+void		 is_forbidden(const struct answer *a, const char *topic,
+		    const char *what);
 
 /* ---- what tests do all the time ---- */
 
@@ -173,6 +176,7 @@ struct stream {
 	char	*trace;		/* the first 64 kB of the body as they came */
 	size_t	 trace_len;
 	size_t	 total;		/* bytes of body */
+	size_t	 whole;		/* Content-Length: it ends there; 0: none */
 	struct event *first, **last, *held;
 	/* the parser's own */
 	char	*in, *line, *data, *name, *id;

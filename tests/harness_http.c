@@ -447,6 +447,15 @@ is_problem(const struct answer *a, int status, const char *code,
 	ck_assert_msg(*text_at(j, "ref") != '\0', "%s: no ref", what);
 }
 
+void
+is_forbidden(const struct answer *a, const char *topic, const char *what)
+{
+	is_problem(a, 403, "topic_forbidden", "", what);
+	ck_assert_msg(strcmp(text_at(body_json(a), "topic"), topic) == 0,
+	    "%s: %s instead of %s", what, text_at(body_json(a), "topic"),
+	    topic);
+}
+
 /* ---- what tests do all the time ---- */
 
 char *

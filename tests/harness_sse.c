@@ -202,6 +202,9 @@ take_head(struct stream *st)
 	st->head.head = copy(st->in, (size_t)(body - st->in) - 2);
 	st->head.body = copy("", 0);
 	sscanf(st->head.head, "HTTP/1.%*1d %3d", &st->head.status);
+	if (header(&st->head, "Content-Length") != NULL)
+		st->whole = strtoul(header(&st->head, "Content-Length"), NULL,
+		    10);
 	parse(st, body, st->in_len - (size_t)(body - st->in));
 	free(st->in);
 	st->in = NULL;
@@ -228,10 +231,15 @@ stream_feed(struct stream *st)
 		most -= (size_t)n;
 		if (st->have_head) {
 			parse(st, piece, (size_t)n);
-			continue;
+		} else {
+			append(&st->in, &st->in_len, piece, (size_t)n);
+			take_head(st);
 		}
-		append(&st->in, &st->in_len, piece, (size_t)n);
-		take_head(st);
+		/* Streams end with the connection; a refusal may end before. */
+		if (st->whole != 0 && st->total >= st->whole) {
+			st->eof = true;
+			st->eof_ms = now_ms();
+		}
 	}
 }
 

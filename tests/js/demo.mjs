@@ -76,9 +76,9 @@ class Server {
 
 	async start() {
 		const log = fs.openSync(this.log, 'a');
-		const env = { ...process.env };
-
-		delete env.PORT;
+		// Not what the tests are told, and no configuration from outside.
+		const env = Object.fromEntries(Object.entries(process.env)
+			.filter(([name]) => name !== 'PORT' && !name.startsWith('FANFARE_')));
 		this.process = spawn(binary, ['serve', '--demo',
 			`--server.listen=127.0.0.1:${this.port}`,
 			`--server.admin_listen=127.0.0.1:${this.adminPort}`,
@@ -172,6 +172,10 @@ async function open(url) {
 	pages.push(page);
 	page.failures = [];
 	page.on('pageerror', (e) => page.failures.push(e.message));
+	page.on('console', (m) => {
+		if (m.text().includes('Content Security Policy'))
+			page.failures.push(m.text());
+	});
 	await page.goto(url);
 	return page;
 }
