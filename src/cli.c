@@ -97,8 +97,8 @@ static const struct cli_command commands[] = {
 	{ "serve", "[-c FILE] [--dev] [--demo] [--section.key=value ...]",
 	  "Run the server (the default command).\n"
 	  "Values come from the file, then the environment, then options;\n"
-	  "later ones win.  SIGHUP reads them again, SIGTERM ends streams\n"
-	  "gently and stops.\n",
+	  "later ones win.  SIGHUP reads keys and topic rules again, SIGTERM\n"
+	  "ends streams gently and stops.\n",
 	  serve_options, true, 0, 0, cli_serve },
 	{ "check", "[-c FILE] [--section.key=value ...]",
 	  "Say whether the server would start with this configuration.\n",

@@ -112,28 +112,19 @@ fail_c:
 int
 cli_serve(const struct cli_call *call)
 {
-	struct reloading again = { call, NULL };
-	struct conf *c, *first;
+	struct reloading again = { .call = call };
+	struct conf *c;
 	int code;
 
 	if ((c = cli_finish_conf(call)) == NULL)
 		return CLI_USAGE;
-	/* The server replaces its configuration; this copy stays for --dev. */
-	if ((first = conf_new()) == NULL ||
-	    (c->dev && (first->dev_secret = strdup(c->dev_secret)) == NULL) ||
-	    (c->dev_token_key != NULL &&
-	    (first->dev_token_key = strdup(c->dev_token_key)) == NULL)) {
-		conf_free(first);
-		conf_free(c);
-		return cli_fail(call, CLI_FAILED, "out of memory");
-	}
-	again.first = first;
+	again.first = c;
 	log_init((enum log_level)c->log_level, c->log_json);
 	warn_of_secrets(call);
 	if (c->demo)
 		print_welcome(c);
 	code = server_run(c, reload, &again);
-	conf_free(first);
+	conf_free(c);
 	return code;
 }
 

@@ -18,7 +18,7 @@
 START_TEST(a_map_holds_what_was_put_and_not_deleted)
 {
 	enum { N = 5000 };
-	static char keys[N][16];
+	static char keys[N][24];
 	static int values[N];
 	struct map *m = map_new();
 	unsigned int state = 1;

@@ -248,8 +248,8 @@ START_TEST(a_slow_reader_gets_everything_and_costs_only_itself)
 		for (int n = 0; n < EVENTS;) {
 			struct event *e = stream_next(slow[i], SOON);
 
-			ck_assert_msg(e != NULL, "slow reader %d ends at %d", i,
-			    n);
+			ck_assert_msg(e != NULL, "slow reader %d: %s at %d", i,
+			    slow[i]->eof ? "the end" : "nothing", n);
 			ck_assert_msg(strcmp(e->name, "fanfare.gap") != 0, "%s",
 			    e->data);
 			if (is_control(e))

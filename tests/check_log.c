@@ -6,6 +6,8 @@
  * check_http_resume.c.
  *
  * FANFARE_TEST_KILLS: how often to kill (20; 500 for a release).
+ * FANFARE_TEST_ROWS: events in the log that must be ready in 2 s (200,000; a
+ * million for a release).
  */
 #include "config.h"
 
@@ -239,6 +241,40 @@ START_TEST(D1_D4_nothing_acked_or_seen_is_lost_by_kill_9)
 	ck_assert_int_gt(acked, kills * 10);
 	for (int k = 0; k < PUBLISHERS; k++)
 		free(pub[k].fates);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+START_TEST(D1_a_long_log_is_ready_soon_after_kill_9)
+{
+	struct server *s = server_start(NULL, NULL);
+	int rows = setting("FANFARE_TEST_ROWS", 200000);
+	char *body = malloc(300000), *p = body, *last = NULL;
+	struct http *h = http_open(s);
+	int64_t ms;
+
+	keep(body, free);
+	for (int i = 0; i < 1000; i++)
+		p += sprintf(p, "%c{\"topic\":\"t/%d\",\"data\":\"%0100d\"}",
+		    i == 0 ? '[' : ',', i % 8, i);
+	*p++ = ']';
+	for (int n = 0; n < rows; n += 1000) {
+		struct answer *a;
+
+		ck_assert_int_eq(try_http_send(h, "POST", "/publish",
+		    AUTH AS_JSON, body, (size_t)(p - body)), 0);
+		a = try_http_receive(h, SOON);
+		ck_assert_ptr_nonnull(a);
+		ck_assert_int_eq(a->status, 200);
+		answer_free(a);
+	}
+	last = publish(s, "last", "x");
+	server_kill(s);
+	ms = server_restart(s);
+	printf("%d events in the log: ready in %d ms\n", rows, (int)ms);
+	ck_assert_int_lt(ms, patience(2000));
+	ck_assert_str_eq(text_at(json_array_get(json_object_get(history(s,
+	    "topic=last"), "events"), 0), "id"), last);
 	ck_assert_int_eq(server_stop(s), 0);
 }
 END_TEST
@@ -538,6 +574,7 @@ suite(void)
 
 	tcase_add_test(tc, D1_D4_nothing_acked_or_seen_is_lost_by_kill_9);
 	tc = harness_case(su, "log", 120);
+	tcase_add_test(tc, D1_a_long_log_is_ready_soon_after_kill_9);
 	tcase_add_test(tc, D3_every_2xx_comes_after_the_sync_of_its_commit);
 	tcase_add_test(tc, D5_ids_are_never_used_twice);
 	tcase_add_test(tc,

@@ -30,14 +30,14 @@ const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'fanfare-demo-'));
 const feed = fs.readFileSync(path.join(contrib, 'demo', 'feed.ndjson'), 'utf8')
 	.trim().split('\n').map((line) => JSON.parse(line));
 
-async function freePort() {
-	const probe = net.createServer().listen(0, '127.0.0.1');
+// Held at the same time, so that no two are the same.
+async function freePorts(n) {
+	const probes = Array.from({ length: n }, () => net.createServer().listen(0, '127.0.0.1'));
 
-	await once(probe, 'listening');
-	const { port } = probe.address();
-	probe.close();
-	await once(probe, 'close');
-	return port;
+	await Promise.all(probes.map((p) => once(p, 'listening')));
+	const ports = probes.map((p) => p.address().port);
+	await Promise.all(probes.map((p) => once(p.close(), 'close')));
+	return ports;
 }
 
 async function until(what, condition, limit_ms = 30000) {
@@ -62,8 +62,7 @@ class Server {
 	static async make(name) {
 		const s = new Server();
 		s.dir = fs.mkdtempSync(path.join(tmp, `${name}-`));
-		s.port = await freePort();
-		s.adminPort = await freePort();
+		[s.port, s.adminPort] = await freePorts(2);
 		s.url = `http://127.0.0.1:${s.port}/`;
 		s.keys = path.join(s.dir, 'api-keys');
 		s.log = path.join(s.dir, 'log');
@@ -361,7 +360,7 @@ test('a 502 ends an EventSource for good; the page makes a new one', LIMIT, asyn
 test('demo-feed says what is wrong: no key, a wrong key, no server, a wrong option', LIMIT, async () => {
 	const [s] = servers;
 	const player = path.join(contrib, 'demo-feed');
-	const nobody = `http://127.0.0.1:${await freePort()}`;
+	const nobody = `http://127.0.0.1:${(await freePorts(1))[0]}`;
 
 	for (const [args, env, code, says] of [
 		[['--url', s.url], {}, 2, /no key: set FANFARE_API_KEY/],
