@@ -20,25 +20,26 @@ CREATE TABLE topic (
 );
 CREATE INDEX topic_empty ON topic (newest) WHERE empty = 1;
 
--- Segments of 4,096 seqs keep inserts at one end and prunes at the other, while the
--- events of one topic lie together within a segment.
+-- In seq order and with no other index: appended at one end, pruned at the other.
+-- prev chains the events of a topic, so its history is a walk from topic.newest; no
+-- index on (topic, seq) has to be kept.  (In a table WITHOUT ROWID every comparison
+-- would read the whole of a large row.)  data stands last, so that the columns before
+-- it can be read without it.
 CREATE TABLE event (
-	segment		INTEGER NOT NULL,	-- seq >> 12
+	seq		INTEGER PRIMARY KEY,
 	topic		INTEGER NOT NULL,
-	seq		INTEGER NOT NULL,
 	prev		INTEGER NOT NULL,	-- the topic's event before this one
 	nth		INTEGER NOT NULL,
 	time		INTEGER NOT NULL,	-- ms since 1970
 	flags		INTEGER NOT NULL,	-- 1: data is JSON
 	public_id	TEXT,			-- an id of the publisher's own
 	name		TEXT,
-	data		BLOB NOT NULL,
-	PRIMARY KEY (segment, topic, seq)
-) WITHOUT ROWID;
+	data		BLOB NOT NULL
+);
 
--- What each segment holds, so that nobody has to count.
+-- What each segment of 4,096 seqs holds, so that nobody has to count or search by time.
 CREATE TABLE segment (
-	segment		INTEGER PRIMARY KEY,
+	segment		INTEGER PRIMARY KEY,	-- seq >> 12
 	events		INTEGER NOT NULL,
 	bytes		INTEGER NOT NULL,
 	first_ms	INTEGER NOT NULL	-- time of its first event

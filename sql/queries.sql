@@ -40,25 +40,34 @@ UPDATE topic SET newest = max(newest, ?2), nth = max(nth, ?3), empty = 0
 WHERE id = ?1 AND newest < ?2;
 
 --: event_insert
-INSERT INTO event (segment, topic, seq, prev, nth, time, flags, name, data)
-VALUES (?1 >> 12, ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8);
+INSERT INTO event (seq, topic, prev, nth, time, flags, name, data)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
 --: event_link
-SELECT prev FROM event WHERE segment = ?1 >> 12 AND topic = ?2 AND seq = ?1;
+SELECT prev FROM event WHERE seq = ?1 AND topic = ?2;
 --: event_get
 SELECT prev, nth, time, flags, name, data FROM event
-WHERE segment = ?1 >> 12 AND topic = ?2 AND seq = ?1;
+WHERE seq = ?1 AND topic = ?2;
 --: event_delete
-DELETE FROM event WHERE segment = ?1 >> 12 AND topic = ?2 AND seq = ?1;
---: event_segment
-SELECT topic, seq, nth, time,
+DELETE FROM event WHERE seq = ?1;
+--: event_range
+SELECT seq, topic, nth, time,
 	length(data) + coalesce(length(CAST(name AS BLOB)), 0)
-FROM event WHERE segment = ?1;
---: event_topic_first
-SELECT seq, nth, length(data) + coalesce(length(CAST(name AS BLOB)), 0)
-FROM event WHERE segment = ?1 AND topic = ?2 ORDER BY seq LIMIT 1;
+FROM event WHERE seq >= ?1 AND seq < ?2 ORDER BY seq;
+--: event_size
+SELECT length(data) + coalesce(length(CAST(name AS BLOB)), 0)
+FROM event WHERE seq = ?1;
+--: event_newest
+SELECT prev, event.nth, time, flags, event.name, data, seq, topic.name
+FROM event JOIN topic ON topic.id = event.topic
+WHERE seq < ?1 ORDER BY seq DESC;
+--: event_above
+SELECT prev, event.nth, time, flags, event.name, data, seq, topic.name
+FROM event JOIN topic ON topic.id = event.topic
+WHERE seq > ?1 ORDER BY seq;
+--: event_time
+SELECT min(seq) FROM event WHERE seq >= ?1 AND seq < ?2 AND time >= ?3;
 --: event_last_seq
-SELECT coalesce(max(seq), 0) FROM event
-WHERE segment = (SELECT max(segment) FROM event);
+SELECT coalesce(max(seq), 0) FROM event;
 
 --: segment_put
 INSERT INTO segment (segment, events, bytes, first_ms) VALUES (?1, ?2, ?3, ?4)

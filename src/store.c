@@ -228,21 +228,18 @@ settle(struct store *st, uint64_t last)
 	sqlite3_stmt *q;
 	int rc;
 
-	for (uint64_t seg = (st->settled + 1) >> SEGMENT_SHIFT;
-	    seg <= last >> SEGMENT_SHIFT; seg++) {
-		if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
+	if ((q = db_stmt(&st->w, S_event_range)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)st->settled + 1);
+	(void)sqlite3_bind_int64(q, 2, (int64_t)last + 1);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
+		if (db_run(&st->w, S_topic_settle, 3, sqlite3_column_int64(q, 1),
+		    sqlite3_column_int64(q, 0),
+		    sqlite3_column_int64(q, 2)) != SQLITE_DONE)
 			return -1;
-		(void)sqlite3_bind_int64(q, 1, (int64_t)seg);
-		while ((rc = sqlite3_step(q)) == SQLITE_ROW)
-			if (db_run(&st->w, S_topic_settle, 3,
-			    sqlite3_column_int64(q, 0),
-			    sqlite3_column_int64(q, 1),
-			    sqlite3_column_int64(q, 2)) != SQLITE_DONE)
-				return -1;
-		(void)sqlite3_reset(q);
-		if (rc != SQLITE_DONE)
-			return -1;
-	}
+	(void)sqlite3_reset(q);
+	if (rc != SQLITE_DONE)
+		return -1;
 	st->settled = last;
 	return db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
 	    (int64_t)st->forgotten, (int64_t)st->settled) == SQLITE_DONE ? 0 : -1;
@@ -555,113 +552,56 @@ store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
 	return f;
 }
 
-static int
-newest_row_first(const void *a, const void *b)
-{
-	const struct front_row *x = a, *y = b;
-
-	return x->seq < y->seq ? 1 : x->seq > y->seq ? -1 : 0;
-}
-
-/* All rows of a segment, newest first, into st->front (which the pruner refills). */
-static int
-list_segment(struct store *st, uint64_t segment, size_t *n)
-{
-	sqlite3_stmt *q;
-	int rc;
-
-	*n = 0;
-	if (st->front_cap < ((size_t)1 << SEGMENT_SHIFT)) {
-		free(st->front);
-		st->front_cap = (size_t)1 << SEGMENT_SHIFT;
-		if ((st->front = calloc(st->front_cap, sizeof(*st->front))) == NULL)
-			return -1;
-	}
-	if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
-		return -1;
-	(void)sqlite3_bind_int64(q, 1, (int64_t)segment);
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW && *n < st->front_cap) {
-		st->front[*n].topic = sqlite3_column_int64(q, 0);
-		st->front[(*n)++].seq = (uint64_t)sqlite3_column_int64(q, 1);
-	}
-	(void)sqlite3_reset(q);
-	qsort(st->front, *n, sizeof(*st->front), newest_row_first);
-	return rc == SQLITE_DONE ? 0 : -1;
-}
-
-/* Frames of the segment, newest first, appended to `out` until the bytes are used up. */
-static int
-load_segment_frames(struct store *st, uint64_t segment, struct frame **out,
-    size_t *nout, size_t *left, bool *full)
-{
-	sqlite3_stmt *q, *t;
-	struct frame *f;
-	size_t n;
-
-	if (list_segment(st, segment, &n) == -1)
-		return -1;
-	for (size_t i = 0; i < n && !*full; i++) {
-		if ((t = db_stmt(&st->w, S_topic_name)) == NULL ||
-		    (q = db_stmt(&st->w, S_event_get)) == NULL)
-			return -1;
-		(void)sqlite3_bind_int64(t, 1, st->front[i].topic);
-		(void)sqlite3_bind_int64(q, 1, (int64_t)st->front[i].seq);
-		(void)sqlite3_bind_int64(q, 2, st->front[i].topic);
-		if (sqlite3_step(t) != SQLITE_ROW ||
-		    sqlite3_step(q) != SQLITE_ROW ||
-		    (f = store_row_frame(st, q, st->front[i].seq,
-		    (const char *)sqlite3_column_text(t, 0),
-		    (size_t)sqlite3_column_bytes(t, 0))) == NULL)
-			return -1;
-		(void)sqlite3_reset(q);
-		(void)sqlite3_reset(t);
-		if (f->bytes > *left) {
-			*full = true;
-			frame_unref(f);
-			break;
-		}
-		*left -= f->bytes;
-		out[(*nout)++] = f;
-	}
-	return 0;
-}
-
 int
 store_load_tail(struct store *st, size_t max_bytes, void (*sink)(void *arg,
     struct frame **frames, size_t n, uint64_t floor), void *arg)
 {
-	struct frame **v = NULL, **grown, *swap;
-	size_t n = 0, left = max_bytes;
+	struct frame **v = NULL, **grown, *f;
+	size_t n = 0, cap = 0, left = max_bytes;
 	uint64_t floor = st->head;
-	bool full = false;
-	int rc = 0;
+	sqlite3_stmt *q;
+	int rc;
 
-	for (size_t s = st->nsegs; s > 0 && !full && rc == 0; s--) {
-		if ((grown = realloc(v, (n + ((size_t)1 << SEGMENT_SHIFT)) *
-		    sizeof(struct frame *))) == NULL) {
-			rc = -1;
+	if ((q = db_stmt(&st->w, S_event_newest)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, INT64_MAX);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 6),
+		    (const char *)sqlite3_column_text(q, 7),
+		    (size_t)sqlite3_column_bytes(q, 7));
+		if (f != NULL && n == cap) {
+			cap = cap == 0 ? 1024 : cap * 2;
+			if ((grown = realloc(v,
+			    cap * sizeof(struct frame *))) != NULL)
+				v = grown;
+			else {
+				frame_unref(f);
+				f = NULL;
+			}
+		}
+		if (f == NULL || f->bytes > left) {
+			rc = f == NULL ? SQLITE_NOMEM : SQLITE_DONE;
+			frame_unref(f);
 			break;
 		}
-		v = grown;
-		rc = load_segment_frames(st, st->segs[s - 1].segment, v, &n,
-		    &left, &full);
+		left -= f->bytes;
+		v[n++] = f;
 	}
-	st->front_n = st->front_at = 0;
-	if (rc == -1)
+	(void)sqlite3_reset(q);
+	if (rc != SQLITE_DONE)
 		log_warnx("store: %s: load the newest events: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
-	/* Everything above the floor must be in: so it lies below the oldest loaded,
-	 * or at what was pruned when the whole log went in. */
+		    sqlite3_errstr(rc));
+	/* Everything above the floor is in, whatever became of the rest. */
 	if (n > 0)
 		floor = v[n - 1]->id.seq - 1;
 	for (size_t i = 0; i < n / 2; i++) {
-		swap = v[i];
+		f = v[i];
 		v[i] = v[n - 1 - i];
-		v[n - 1 - i] = swap;
+		v[n - 1 - i] = f;
 	}
 	sink(arg, v, n, floor);
 	free(v);
-	return rc;
+	return rc == SQLITE_DONE ? 0 : -1;
 }
 
 int

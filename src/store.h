@@ -158,6 +158,9 @@ struct page_job {
 	bool		  failed;	/* the disk; logged */
 	bool		  too_far;	/* and then no frames */
 	uint64_t	  lost;		/* highest seq > cursor known to be pruned; else 0 */
+	/* How much was ever pruned, read before and after the page: equal numbers of
+	 * two pages mean that nothing was pruned between them. */
+	uint64_t	  pruned_before, pruned_after;
 	struct frame	**frames;	/* ascending; one reference each */
 	size_t		  n;
 	uint64_t	  through;	/* complete up to here */

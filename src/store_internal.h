@@ -34,7 +34,8 @@
 	X(topic_count) X(topic_emptied) X(topic_empty_count)		\
 	X(topic_empty_oldest) X(topic_delete) X(topic_settle)		\
 	X(event_insert) X(event_link) X(event_get) X(event_delete)	\
-	X(event_segment) X(event_topic_first) X(event_last_seq)		\
+	X(event_range) X(event_size) X(event_newest) X(event_above)	\
+	X(event_time) X(event_last_seq)					\
 	X(segment_put) X(segment_delete) X(segment_all)			\
 	X(segment_at_time) X(idem_insert) X(idem_all) X(idem_trim)	\
 	X(state_get) X(state_put)
@@ -73,7 +74,10 @@ struct mark {
 	uint64_t	 w_newest, w_nth;	/* writer: with this transaction */
 	uint64_t	 late_since;	/* seq that made the row late */
 	bool		 empty, w_empty;
-	uint64_t	 first_segment;	/* writer: no event of it below; a hint */
+	uint64_t	*kept;		/* writer: ring of the seqs that are there,
+					 * oldest first; made when retention by count
+					 * first needs it, else NULL */
+	size_t		 kept_cap, kept_head, kept_n;
 	size_t		 len;
 	char		 name[];
 };

@@ -29,6 +29,7 @@ unlink_mark(struct store *st, struct mark *m)
 	pthread_mutex_unlock(&st->lock);
 	(void)map_del(st->marks_by_id, &m->id, sizeof(m->id));
 	st->nmarks--;
+	free(m->kept);
 	free(m);
 }
 
@@ -200,6 +201,9 @@ marks_rolled_back(struct store *st)
 	for (m = st->touched; m != NULL; m = next) {
 		next = m->touched;
 		m->is_touched = false;
+		free(m->kept);		/* found anew when it is needed */
+		m->kept = NULL;
+		m->kept_cap = m->kept_head = m->kept_n = 0;
 		m->w_newest = m->newest;
 		m->w_nth = m->nth;
 		m->w_empty = m->empty;

@@ -3,7 +3,8 @@
  *
  * By age and by bytes events go in seq order, from the oldest segment, whose rows are
  * listed once and then taken one by one.  By count they go per topic, oldest first,
- * when the topic gets a new event.  Either way a topic loses a prefix of its events, so
+ * when the topic gets a new event: its mark keeps the list of what is there, eight
+ * bytes an event.  Either way a topic loses a prefix of its events, so
  * its chain breaks once (store.h, rule 3).
  *
  * Counters of a transaction that fails are put right by store_recount().
@@ -16,8 +17,6 @@
 
 #include "log.h"
 #include "store_internal.h"
-
-#define PROBES_PER_EVENT	64	/* segments looked into for one topic */
 
 /* The segment's counters; with `make` appended when it is new and the highest. */
 struct segment *
@@ -89,6 +88,13 @@ segments_drop_empty(struct store *st)
 	st->n_segments = n;
 }
 
+static void
+kept_shift(struct mark *m)
+{
+	m->kept_head = (m->kept_head + 1) % m->kept_cap;
+	m->kept_n--;
+}
+
 /* Delete one event and count it out. */
 static int
 delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
@@ -97,7 +103,7 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 	struct segment *s;
 	int rc;
 
-	rc = db_run(&st->w, S_event_delete, 2, (int64_t)seq, topic);
+	rc = db_run(&st->w, S_event_delete, 1, (int64_t)seq);
 	if (rc != SQLITE_DONE || sqlite3_changes(st->w.h) == 0)
 		return rc;	/* gone already: the other rule had it */
 	if ((s = segment_of(st, seq >> SEGMENT_SHIFT, false, 0)) != NULL &&
@@ -118,6 +124,8 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 		m = map_get(st->marks_by_id, &topic, sizeof(topic));
 	/* Was it the topic's last?  Then only its row remembers it: write it now. */
 	if (m != NULL) {
+		if (m->kept_n > 0 && m->kept[m->kept_head] == seq)
+			kept_shift(m);
 		if (m->w_newest == seq && !m->w_empty) {
 			marks_touch(st, m);
 			m->w_empty = true;
@@ -130,14 +138,6 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 	if (rc == SQLITE_DONE && sqlite3_changes(st->w.h) > 0)
 		st->empty_topics++;
 	return rc;
-}
-
-static int
-by_seq(const void *a, const void *b)
-{
-	const struct front_row *x = a, *y = b;
-
-	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
 /* List the rows of the oldest segment. */
@@ -158,19 +158,20 @@ load_front(struct store *st)
 	}
 	st->front_n = st->front_at = 0;
 	st->front_segment = st->segs[0].segment;
-	if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
+	if ((q = db_stmt(&st->w, S_event_range)) == NULL)
 		return SQLITE_ERROR;
-	(void)sqlite3_bind_int64(q, 1, (int64_t)st->front_segment);
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW &&
-	    st->front_n < st->front_cap) {
+	(void)sqlite3_bind_int64(q, 1,
+	    (int64_t)(st->front_segment << SEGMENT_SHIFT));
+	(void)sqlite3_bind_int64(q, 2,
+	    (int64_t)((st->front_segment + 1) << SEGMENT_SHIFT));
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		r = &st->front[st->front_n++];
-		r->topic = sqlite3_column_int64(q, 0);
-		r->seq = (uint64_t)sqlite3_column_int64(q, 1);
+		r->seq = (uint64_t)sqlite3_column_int64(q, 0);
+		r->topic = sqlite3_column_int64(q, 1);
 		r->time = sqlite3_column_int64(q, 3);
 		r->bytes = (uint64_t)sqlite3_column_int64(q, 4);
 	}
 	(void)sqlite3_reset(q);
-	qsort(st->front, st->front_n, sizeof(*r), by_seq);
 	return rc;
 }
 
@@ -227,43 +228,84 @@ prune_step(struct store *st, int64_t now_ms, size_t max_rows)
 	return SQLITE_DONE;
 }
 
+static int
+kept_push(struct mark *m, uint64_t seq)
+{
+	uint64_t *grown;
+	size_t cap = m->kept_cap == 0 ? 8 : m->kept_cap * 2;
+
+	if (m->kept_n == m->kept_cap) {
+		if ((grown = malloc(cap * sizeof(*grown))) == NULL)
+			return -1;
+		for (size_t i = 0; i < m->kept_n; i++)
+			grown[i] = m->kept[(m->kept_head + i) % m->kept_cap];
+		free(m->kept);
+		m->kept = grown;
+		m->kept_cap = cap;
+		m->kept_head = 0;
+	}
+	m->kept[(m->kept_head + m->kept_n++) % m->kept_cap] = seq;
+	return 0;
+}
+
+/* Which of its events are there: once walked back to, then kept up to date. */
+static int
+kept_find(struct store *st, struct mark *m)
+{
+	uint64_t seq, swap;
+	sqlite3_stmt *q;
+	int rc = SQLITE_ROW;
+
+	for (seq = m->w_newest; rc == SQLITE_ROW;) {
+		if ((q = db_stmt(&st->w, S_event_link)) == NULL)
+			return SQLITE_ERROR;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)seq);
+		(void)sqlite3_bind_int64(q, 2, m->id);
+		if ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+			if (kept_push(m, seq) == -1)
+				rc = SQLITE_NOMEM;
+			seq = (uint64_t)sqlite3_column_int64(q, 0);
+		}
+		(void)sqlite3_reset(q);
+	}
+	for (size_t i = 0; i < m->kept_n / 2; i++) {
+		swap = m->kept[i];
+		m->kept[i] = m->kept[m->kept_n - 1 - i];
+		m->kept[m->kept_n - 1 - i] = swap;
+	}
+	return rc;
+}
+
 /* Keep the newest retain_events_per_topic of a topic that has just had another. */
 int
 prune_topic(struct store *st, struct mark *m)
 {
-	uint64_t limit = st->conf.retain_events_per_topic;
-	uint64_t seq, nth, bytes;
+	uint64_t limit = st->conf.retain_events_per_topic, seq;
 	sqlite3_stmt *q;
-	size_t i, probes = 0;
 	int rc;
 
 	if (limit == 0 || m->w_nth <= limit)
 		return SQLITE_DONE;
-	for (i = 0; i < st->nsegs &&
-	    st->segs[i].segment < m->first_segment; i++)
-		;
-	for (; i < st->nsegs && probes < PROBES_PER_EVENT; probes++) {
-		if ((q = db_stmt(&st->w, S_event_topic_first)) == NULL)
-			return SQLITE_ERROR;
-		(void)sqlite3_bind_int64(q, 1, (int64_t)st->segs[i].segment);
-		(void)sqlite3_bind_int64(q, 2, m->id);
-		rc = sqlite3_step(q);
-		seq = (uint64_t)sqlite3_column_int64(q, 0);
-		nth = (uint64_t)sqlite3_column_int64(q, 1);
-		bytes = (uint64_t)sqlite3_column_int64(q, 2);
-		(void)sqlite3_reset(q);
-		if (rc == SQLITE_DONE) {
-			if (++i < st->nsegs)
-				m->first_segment = st->segs[i].segment;
-			continue;
-		}
-		if (rc != SQLITE_ROW)
+	if (m->kept == NULL) {
+		if ((rc = kept_find(st, m)) != SQLITE_DONE)
 			return rc;
-		if (nth + limit > m->w_nth)
-			break;
-		rc = delete_event(st, seq, m->id, bytes, m);
+	} else if (kept_push(m, m->w_newest) == -1)
+		return SQLITE_NOMEM;
+	while (m->kept_n > limit) {
+		seq = m->kept[m->kept_head];
+		if ((q = db_stmt(&st->w, S_event_size)) == NULL)
+			return SQLITE_ERROR;
+		(void)sqlite3_bind_int64(q, 1, (int64_t)seq);
+		rc = sqlite3_step(q);
+		if (rc == SQLITE_ROW)
+			rc = delete_event(st, seq, m->id,
+			    (uint64_t)sqlite3_column_int64(q, 0), m);
+		(void)sqlite3_reset(q);
 		if (rc != SQLITE_DONE)
 			return rc;
+		/* Also when it was gone already. */
+		if (m->kept_n > 0 && m->kept[m->kept_head] == seq)
+			kept_shift(m);
 	}
 	return SQLITE_DONE;
 }

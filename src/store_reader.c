@@ -359,7 +359,7 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 static int
 find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 {
-	uint64_t segment = 0, first = UINT64_MAX;
+	uint64_t segment = 0;
 	sqlite3_stmt *q;
 	int rc;
 
@@ -374,17 +374,17 @@ find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 		*cursor = 0;		/* the whole log is younger */
 		return 0;
 	}
-	if (rc != SQLITE_ROW || (q = db_stmt(w->db, S_event_segment)) == NULL)
+	if (rc != SQLITE_ROW || (q = db_stmt(w->db, S_event_time)) == NULL)
 		return -1;
-	(void)sqlite3_bind_int64(q, 1, (int64_t)segment);
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
-		if (sqlite3_column_int64(q, 3) >= ms &&
-		    (uint64_t)sqlite3_column_int64(q, 1) < first)
-			first = (uint64_t)sqlite3_column_int64(q, 1);
+	*cursor = ((segment + 1) << SEGMENT_SHIFT) - 1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)(segment << SEGMENT_SHIFT));
+	(void)sqlite3_bind_int64(q, 2, (int64_t)*cursor + 1);
+	(void)sqlite3_bind_int64(q, 3, ms);
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW && sqlite3_column_type(q, 0) != SQLITE_NULL)
+		*cursor = (uint64_t)sqlite3_column_int64(q, 0) - 1;
 	(void)sqlite3_reset(q);
-	*cursor = first != UINT64_MAX ? first - 1 :
-	    ((segment + 1) << SEGMENT_SHIFT) - 1;
-	return rc == SQLITE_DONE ? 0 : -1;
+	return rc == SQLITE_ROW ? 0 : -1;
 }
 
 static int
@@ -448,6 +448,7 @@ run_job(struct store *st, struct db *db, struct page_job *j)
 	int rc;
 
 	w.head = store_head(st).seq;		/* first of all: see the top */
+	j->pruned_before = st->n_pruned;
 	rc = db->h == NULL && db_open_reader(db, st->path) == -1 ? -1 :
 	    run_walk(&w);
 	if (rc == -1) {
@@ -469,6 +470,7 @@ run_job(struct store *st, struct db *db, struct page_job *j)
 	free(w.heap);
 	free(w.refs);
 	st->n_pages++;
+	j->pruned_after = st->n_pruned;
 	j->done(j);
 }
 

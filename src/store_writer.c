@@ -440,70 +440,30 @@ checkpoint(struct store *st)
 /* Announce what stands above the head: durable, though its publishers were told that
  * nobody knows. */
 static int
-announce_found(struct store *st, uint64_t last)
+announce_found(struct store *st)
 {
-	struct frame *f;
-	sqlite3_stmt *q, *t;
 	unsigned int subscribers;
-	uint64_t seq = st->head;
+	struct frame *f;
+	sqlite3_stmt *q;
+	int rc;
 
-	for (uint64_t s = (seq + 1) >> SEGMENT_SHIFT; s <= last >> SEGMENT_SHIFT; s++) {
-		struct front_row *rows = NULL, *grown;
-		size_t n = 0, cap = 0;
-		int rc;
-
-		if ((q = db_stmt(&st->w, S_event_segment)) == NULL)
-			return -1;
-		(void)sqlite3_bind_int64(q, 1, (int64_t)s);
-		while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-			if ((uint64_t)sqlite3_column_int64(q, 1) <= seq)
-				continue;
-			if (n == cap) {
-				cap = cap == 0 ? 64 : cap * 2;
-				if ((grown = realloc(rows,
-				    cap * sizeof(*rows))) == NULL)
-					break;
-				rows = grown;
-			}
-			rows[n].topic = sqlite3_column_int64(q, 0);
-			rows[n++].seq = (uint64_t)sqlite3_column_int64(q, 1);
+	if ((q = db_stmt(&st->w, S_event_above)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)st->head);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 6),
+		    (const char *)sqlite3_column_text(q, 7),
+		    (size_t)sqlite3_column_bytes(q, 7));
+		if (f == NULL) {
+			rc = SQLITE_NOMEM;
+			break;
 		}
-		(void)sqlite3_reset(q);
-		for (size_t i = 1; i < n; i++)		/* few: insertion sort */
-			for (size_t k = i; k > 0 && rows[k].seq < rows[k - 1].seq; k--) {
-				struct front_row swap = rows[k];
-
-				rows[k] = rows[k - 1];
-				rows[k - 1] = swap;
-			}
-		for (size_t i = 0; rc == SQLITE_DONE && i < n; i++) {
-			if ((t = db_stmt(&st->w, S_topic_name)) == NULL ||
-			    (q = db_stmt(&st->w, S_event_get)) == NULL) {
-				rc = SQLITE_ERROR;
-				break;
-			}
-			(void)sqlite3_bind_int64(t, 1, rows[i].topic);
-			(void)sqlite3_bind_int64(q, 1, (int64_t)rows[i].seq);
-			(void)sqlite3_bind_int64(q, 2, rows[i].topic);
-			if (sqlite3_step(t) != SQLITE_ROW ||
-			    sqlite3_step(q) != SQLITE_ROW ||
-			    (f = store_row_frame(st, q, rows[i].seq,
-			    (const char *)sqlite3_column_text(t, 0),
-			    (size_t)sqlite3_column_bytes(t, 0))) == NULL) {
-				rc = SQLITE_ERROR;
-				break;
-			}
-			(void)sqlite3_reset(q);
-			(void)sqlite3_reset(t);
-			atomic_store_explicit(&st->head, f->id.seq,
-			    memory_order_release);
-			st->hooks.committed(st->hooks.arg, &f, 1, &subscribers);
-		}
-		free(rows);
-		if (rc != SQLITE_DONE)
-			return -1;
+		atomic_store_explicit(&st->head, f->id.seq,
+		    memory_order_release);
+		st->hooks.committed(st->hooks.arg, &f, 1, &subscribers);
 	}
-	return 0;
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_DONE ? 0 : -1;
 }
 
 /* A new connection, which says what the old one really stored. */
@@ -537,7 +497,7 @@ reopen(struct store *st)
 	}
 	last = (uint64_t)sqlite3_column_int64(q, 0);
 	(void)sqlite3_reset(q);
-	if (announce_found(st, last) == -1) {
+	if (announce_found(st) == -1) {
 		log_warnx("store: reopen %s: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
 		return;

@@ -1,8 +1,7 @@
 /*
  * stream.c - the queue, the writing, the way from the past to live.
  *
- * See stream.h for the rules.  Control events are made here, for one stream each; their
- * words are an interface.
+ * See stream.h for the rules.
  */
 #include "config.h"
 
@@ -28,72 +27,6 @@
 #define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
 #define HOLD_MS		2000		/* pages held without progress go back */
 #define EXPIRING_MS	30000
-
-static const char *const gap_names[] = {
-	[GAP_NONE] = "", [GAP_EXPIRED] = "expired", [GAP_RESET] = "reset",
-	[GAP_UNKNOWN] = "unknown", [GAP_TOO_FAR] = "too_far",
-};
-
-static const char *const close_names[] = {
-	[CLOSE_EXPIRED] = "expired", [CLOSE_REVOKED] = "revoked",
-	[CLOSE_UNAUTHORIZED] = "unauthorized", [CLOSE_FORBIDDEN] = "forbidden",
-	[CLOSE_OVERLOAD] = "overload", [CLOSE_DRAIN] = "drain",
-};
-
-int64_t
-stream_jitter(int64_t ms)
-{
-	int64_t v = ms / 2 + (int64_t)clock_random((uint64_t)ms + 1);
-
-	/* Below a second some browsers clamp, and a stampede is near. */
-	return v < 1000 ? 1000 : v;
-}
-
-static void
-add_topics(struct buf *b, const struct topics *t)
-{
-	buf_addc(b, '[');
-	for (size_t i = 0; i < t->n; i++) {
-		if (i > 0)
-			buf_addc(b, ',');
-		buf_add_json(b, t->v[i].p, t->v[i].len);
-	}
-	buf_addc(b, ']');
-}
-
-void
-stream_add_gap(struct buf *b, enum gap_reason why, const struct topics *topics,
-    const char *requested, struct event_id oldest)
-{
-	char id[EVENT_ID_SIZE];
-
-	buf_addf(b, "{\"reason\":\"%s\",\"topics\":", gap_names[why]);
-	add_topics(b, topics);
-	buf_adds(b, ",\"requested\":");
-	if (requested[0] != '\0')
-		buf_add_json(b, requested, strlen(requested));
-	else
-		buf_adds(b, "null");
-	(void)event_id_format(id, oldest);
-	buf_addf(b, ",\"oldest\":\"%s\"}", id);
-}
-
-void
-stream_add_close(struct buf *b, enum close_reason why, const char *detail,
-    int64_t retry_ms)
-{
-	struct buf data = { 0 };
-
-	buf_addf(&data, "{\"reason\":\"%s\",\"detail\":", close_names[why]);
-	buf_add_json(&data, detail, strlen(detail));
-	buf_addf(&data, ",\"retry\":%lld}", (long long)retry_ms);
-	buf_addf(b, "retry: %lld\n", (long long)retry_ms);
-	if (data.failed)
-		b->failed = true;
-	else
-		sse_add_event(b, NULL, "fanfare.close", 13, data.p, data.len);
-	buf_fini(&data);
-}
 
 struct stream *
 stream_new(const struct stream_ask *ask)
@@ -419,7 +352,7 @@ go_live(struct stream_env *env, struct stream *s)
 	buf_addf(&b, "{\"resumed\":%s,\"topics\":",
 	    s->ask.has_cursor && s->ask.cursor_is_good && !s->gapped ?
 	    "true" : "false");
-	add_topics(&b, s->ask.topics);
+	stream_add_topics(&b, s->ask.topics);
 	buf_addc(&b, '}');
 	queue_control(env, s, ENTRY_LIVE, "fanfare.live", &id, &b);
 	buf_fini(&b);
@@ -478,10 +411,14 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 			set_ready(env, s);
 			return;
 		}
-	} else if (j->lost > s->cursor && j->lost > s->told_lost) {
+	} else if (j->lost > s->cursor && (j->lost > s->told_lost ||
+	    j->pruned_after != s->told_pruned)) {
+		/* Told again on a later page if pruning has gone on meanwhile: what
+		 * was lost since was not told of, even if it lies below. */
 		oldest = j->n > 0 ? j->frames[0]->id.seq : j->through;
 		tell_gap(env, s, GAP_EXPIRED, oldest);
 		s->told_lost = j->lost;
+		s->told_pruned = j->pruned_before;
 	}
 	for (size_t i = 0; i < j->n && s->state == STREAM_CATCHING_UP; i++) {
 		if ((e = entry_new(j->frames[i], ENTRY_EVENT)) == NULL) {
@@ -562,8 +499,12 @@ catch_up_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
 	tell_gap(env, s, why, oldest);
 	if (why == GAP_TOO_FAR)
 		begin_anew(env, s);
-	else
+	else {
+		/* Lost before this process began, so told of for good here; but says
+		 * nothing of what pages from the log will find lost. */
 		s->told_lost = lost;
+		s->told_pruned = UINT64_MAX;
+	}
 }
 
 /*

@@ -75,7 +75,8 @@ struct stream {
 	enum stream_state state;
 	enum stream_want want;
 	uint64_t	 cursor;
-	uint64_t	 told_lost;	/* gaps up to here were announced */
+	uint64_t	 told_lost;	/* a gap told of what was lost up to here... */
+	uint64_t	 told_pruned;	/* ...when so much had been pruned */
 	bool		 moved;		/* the cursor is no longer what was asked */
 	bool		 gapped;	/* some gap was announced */
 	bool		 live_told, expiring_told;

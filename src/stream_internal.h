@@ -1,5 +1,5 @@
 /*
- * stream_internal.h - between stream.c and stream_tail.c alone.
+ * stream_internal.h - between stream.c, stream_tail.c and stream_control.c alone.
  */
 #ifndef STREAM_INTERNAL_H
 #define STREAM_INTERNAL_H
@@ -15,6 +15,9 @@ bool	catch_up_replay(struct stream_env *env, struct stream *s);
 bool	catch_up_since(struct stream_env *env, struct stream *s);
 /* The cursor is at or above the floor: one page of what follows. */
 void	catch_up_after(struct stream_env *env, struct stream *s);
+
+/* stream_control.c: what was asked for, as a JSON array. */
+void	stream_add_topics(struct buf *b, const struct topics *t);
 
 /* stream.c: queue an event that follows the cursor, and move the cursor. */
 void	catch_up_queue(struct stream_env *env, struct stream *s, struct entry *e);

@@ -719,7 +719,7 @@ model_read(void)
 	const char *ask = model_asks[rnd(sizeof(model_asks) / sizeof(char *))];
 	struct page_job *j = page(PAGE_AFTER, ask);
 	uint64_t cursor = rnd(3) == 0 ? 0 : model_head - rnd((unsigned int)
-	    (model_head > 200 ? 200 : model_head));
+	    (model_head > 200 ? 200 : model_head + 1));
 	uint64_t lost = 0, s;
 	size_t i = 0;
 

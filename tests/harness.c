@@ -247,6 +247,9 @@ harness_case(Suite *s, const char *name, int seconds)
 {
 	TCase *tc = tcase_create(name);
 
+	/* Check ends the whole program when a message is longer than this, and
+	 * ours hold answers and logs.  (Its own buffer cuts them at 8 kB.) */
+	check_set_max_msg_size(65536);
 	tcase_add_unchecked_fixture(tc, case_setup, case_teardown);
 	tcase_add_checked_fixture(tc, test_setup, test_teardown);
 	tcase_set_timeout(tc, patience(seconds * 1000) / 1000);

@@ -1,0 +1,76 @@
+/*
+ * stream_control.c - the control events: their words are an interface (fanfare.*).
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "sse.h"
+#include "stream_internal.h"
+
+static const char *const gap_names[] = {
+	[GAP_NONE] = "", [GAP_EXPIRED] = "expired", [GAP_RESET] = "reset",
+	[GAP_UNKNOWN] = "unknown", [GAP_TOO_FAR] = "too_far",
+};
+
+static const char *const close_names[] = {
+	[CLOSE_EXPIRED] = "expired", [CLOSE_REVOKED] = "revoked",
+	[CLOSE_UNAUTHORIZED] = "unauthorized", [CLOSE_FORBIDDEN] = "forbidden",
+	[CLOSE_OVERLOAD] = "overload", [CLOSE_DRAIN] = "drain",
+};
+
+int64_t
+stream_jitter(int64_t ms)
+{
+	int64_t v = ms / 2 + (int64_t)clock_random((uint64_t)ms + 1);
+
+	/* Below a second some browsers clamp, and a stampede is near. */
+	return v < 1000 ? 1000 : v;
+}
+
+void
+stream_add_topics(struct buf *b, const struct topics *t)
+{
+	buf_addc(b, '[');
+	for (size_t i = 0; i < t->n; i++) {
+		if (i > 0)
+			buf_addc(b, ',');
+		buf_add_json(b, t->v[i].p, t->v[i].len);
+	}
+	buf_addc(b, ']');
+}
+
+void
+stream_add_gap(struct buf *b, enum gap_reason why, const struct topics *topics,
+    const char *requested, struct event_id oldest)
+{
+	char id[EVENT_ID_SIZE];
+
+	buf_addf(b, "{\"reason\":\"%s\",\"topics\":", gap_names[why]);
+	stream_add_topics(b, topics);
+	buf_adds(b, ",\"requested\":");
+	if (requested[0] != '\0')
+		buf_add_json(b, requested, strlen(requested));
+	else
+		buf_adds(b, "null");
+	(void)event_id_format(id, oldest);
+	buf_addf(b, ",\"oldest\":\"%s\"}", id);
+}
+
+void
+stream_add_close(struct buf *b, enum close_reason why, const char *detail,
+    int64_t retry_ms)
+{
+	struct buf data = { 0 };
+
+	buf_addf(&data, "{\"reason\":\"%s\",\"detail\":", close_names[why]);
+	buf_add_json(&data, detail, strlen(detail));
+	buf_addf(&data, ",\"retry\":%lld}", (long long)retry_ms);
+	buf_addf(b, "retry: %lld\n", (long long)retry_ms);
+	if (data.failed)
+		b->failed = true;
+	else
+		sse_add_event(b, NULL, "fanfare.close", 13, data.p, data.len);
+	buf_fini(&data);
+}

@@ -1,0 +1,631 @@
+/*
+ * check_engine.c - log, hub, shards and streams together, in this process, with socket
+ * pairs in place of browsers.
+ *
+ * The promise under test is one: what a stream is shown, event by event, is what was
+ * published to its topics after its cursor, in order, each once; and where something is
+ * missing, a fanfare.gap came before.
+ */
+#include "config.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "hub.h"
+#include "log.h"
+#include "shard.h"
+#include "store.h"
+#include "suite.h"
+
+static char dir[64], path[96];
+static struct store *st;
+static struct hub *hub;
+static struct store_conf sconf;
+static struct hub_conf hconf;
+static unsigned int rnd_state;
+
+static unsigned int
+rnd(unsigned int n)
+{
+	rnd_state = rnd_state * 1664525u + 1013904223u;
+	return (rnd_state >> 10) % n;
+}
+
+static void
+open_engine(void)
+{
+	struct store_hooks hooks = { .committed = hub_publish };
+	char err[512] = "";
+
+	st = store_open(&sconf, err, sizeof(err));
+	ck_assert_msg(st != NULL, "%s", err);
+	hconf.store = st;
+	hub = hub_new(&hconf);
+	ck_assert_ptr_nonnull(hub);
+	hooks.arg = hub;
+	ck_assert_int_eq(hub_start(hub), 0);
+	ck_assert_int_eq(store_start(st, &hooks), 0);
+}
+
+static void
+close_engine(void)
+{
+	hub_stop(hub);
+	store_stop(st);
+	hub_free(hub);
+	store_close(st);
+	hub = NULL;
+	st = NULL;
+}
+
+static void
+set_up(void)
+{
+	log_init(LOG_ERROR, false);
+	snprintf(dir, sizeof(dir), "/tmp/fanfare-engine-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/log.db", dir);
+	sconf = (struct store_conf){
+		.path = path, .max_queue_bytes = 64 << 20,
+		.max_page_bytes_total = 64 << 20,
+	};
+	hconf = (struct hub_conf){
+		.threads = 2, .tail_bytes = 64 << 20, .queue_bytes = 256 << 10,
+		.max_replay = 10000, .heartbeat_ms = 15000, .retry_ms = 3000,
+		.stall_ms = 30000,
+	};
+	rnd_state = 1;
+}
+
+static void
+tear_down(void)
+{
+	static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
+	char name[128];
+
+	if (st != NULL)
+		close_engine();
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+		unlink(name);
+	}
+	rmdir(dir);
+}
+
+/* --- publishing --- */
+
+static void
+wake(struct append *a)
+{
+	sem_post(a->owner);
+}
+
+/* n events, the data "TOPIC x..." of about `size` bytes.  Returns the first seq. */
+static uint64_t
+publish(const char *topic, size_t n, size_t size)
+{
+	struct append a = { 0 };
+	struct frame *frames[1000];
+	char *data = malloc(size + 64);
+	sem_t done;
+	int len;
+
+	sem_init(&done, 0, 0);
+	len = snprintf(data, 64, "%s ", topic);
+	memset(data + len, 'x', size);
+	for (size_t i = 0; i < n; i++) {
+		frames[i] = frame_new(topic, strlen(topic), NULL, 0, data,
+		    (size_t)len + size, 0);
+		a.bytes += frames[i]->bytes;
+	}
+	free(data);
+	a.frames = frames;
+	a.n = n;
+	a.done = wake;
+	a.owner = &done;
+	ck_assert_int_eq(store_append(st, &a), 0);
+	while (sem_wait(&done) == -1)
+		;
+	sem_destroy(&done);
+	ck_assert_int_eq(a.result, APPEND_OK);
+	return a.first.seq;
+}
+
+/* --- subscribing --- */
+
+struct client {
+	int		 fd;
+	char		 buf[65536];
+	size_t		 len;
+	bool		 live, resumed, ended;
+	int		 gaps;
+	char		 reason[16];		/* of the last gap */
+	uint64_t	 last;			/* seq last seen */
+	void		(*on_event)(struct client *c, uint64_t seq,
+			    const char *data);
+	void		(*on_gap)(struct client *c);
+	void		*arg;
+	size_t		 events;
+};
+
+static struct topics *
+topics_of(const char *list)
+{
+	struct topic_name names[8];
+	char copy[256], *save, *w;
+	size_t n = 0;
+
+	snprintf(copy, sizeof(copy), "%s", list);
+	for (w = strtok_r(copy, " ", &save); w != NULL;
+	    w = strtok_r(NULL, " ", &save))
+		names[n++] = (struct topic_name){ w, strlen(w),
+		    topic_classify(w, strlen(w), NULL) == TOPIC_PATTERN };
+	return topics_new(names, n);
+}
+
+static void
+subscribe(struct client *c, const char *topics, const uint64_t *cursor,
+    size_t replay, int buffer)
+{
+	struct stream_ask ask = { .topics = topics_of(topics), .replay = replay };
+	struct stream *s;
+	uint64_t upto;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	if (buffer > 0) {
+		ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &buffer,
+		    sizeof(buffer)), 0);
+		ck_assert_int_eq(setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &buffer,
+		    sizeof(buffer)), 0);
+	}
+	if (cursor != NULL) {
+		ask.has_cursor = ask.cursor_is_good = true;
+		ask.cursor = *cursor;
+		c->last = *cursor;
+		if (store_missed_nothing(st, ask.topics, ask.cursor, &upto))
+			ask.cursor = upto;
+	}
+	ck_assert(hub_admit(hub, ""));
+	s = stream_new(&ask);
+	s->fd = fds[0];
+	hub_adopt(hub, s);
+	c->fd = fds[1];
+}
+
+/* One whole block. */
+static void
+take_block(struct client *c, char *block)
+{
+	char *line, *save, id[64] = "", name[64] = "", *data = NULL;
+	uint64_t seq;
+
+	for (line = strtok_r(block, "\n", &save); line != NULL;
+	    line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, "id: ", 4) == 0)
+			snprintf(id, sizeof(id), "%s", line + 4);
+		else if (strncmp(line, "event: ", 7) == 0)
+			snprintf(name, sizeof(name), "%s", line + 7);
+		else if (strncmp(line, "data: ", 6) == 0)
+			data = line + 6;
+	}
+	if (data == NULL)
+		return;
+	if (strcmp(name, "fanfare.live") == 0) {
+		ck_assert(!c->live);	/* once per connection */
+		c->live = true;
+		c->resumed = strstr(data, "\"resumed\":true") != NULL;
+	} else if (strcmp(name, "fanfare.gap") == 0) {
+		c->gaps++;
+		sscanf(data, "{\"reason\":\"%15[a-z_]", c->reason);
+		if (c->on_gap != NULL)
+			c->on_gap(c);
+	} else if (strcmp(name, "fanfare.close") == 0)
+		c->ended = true;
+	else {
+		ck_assert_str_eq(name, "");
+		seq = strtoull(strchr(id, '-') + 1, NULL, 10);
+		ck_assert_msg(seq > c->last, "%llu after %llu",
+		    (unsigned long long)seq, (unsigned long long)c->last);
+		if (c->on_event != NULL)
+			c->on_event(c, seq, data);
+		c->last = seq;
+		c->events++;
+	}
+}
+
+/* Read at most `max` bytes of what is there; returns how many. */
+static size_t
+pump(struct client *c, size_t max)
+{
+	size_t got = 0, room;
+	ssize_t n;
+	char *end;
+
+	while (got < max) {
+		room = sizeof(c->buf) - 1 - c->len;
+		if (room > max - got)
+			room = max - got;
+		ck_assert_uint_gt(room, 0);
+		n = recv(c->fd, c->buf + c->len, room, MSG_DONTWAIT);
+		if (n == 0)
+			c->ended = true;
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+		c->len += (size_t)n;
+		c->buf[c->len] = '\0';
+		while ((end = strstr(c->buf, "\n\n")) != NULL) {
+			*end = '\0';
+			take_block(c, c->buf);
+			c->len -= (size_t)(end + 2 - c->buf);
+			memmove(c->buf, end + 2, c->len + 1);
+		}
+	}
+	return got;
+}
+
+#define UNTIL(c, condition)						\
+	do {								\
+		int64_t until_ = clock_mono_ms() + 20000;		\
+		while (!(condition)) {					\
+			struct pollfd p_ = { (c)->fd, POLLIN, 0 };	\
+			(void)poll(&p_, 1, 50);				\
+			(void)pump((c), SIZE_MAX / 2);			\
+			ck_assert_msg(clock_mono_ms() < until_ &&	\
+			    !(c)->ended, "waited for " #condition);	\
+		}							\
+	} while (0)
+
+static void
+leave(struct client *c)
+{
+	close(c->fd);
+	memset(c, 0, sizeof(*c));
+}
+
+/* --- tests --- */
+
+START_TEST(an_event_matched_twice_is_shown_once)
+{
+	static struct client c;
+
+	open_engine();
+	subscribe(&c, "a/1 a/* ** a/1", NULL, 0, 0);
+	UNTIL(&c, c.live);
+	for (int i = 0; i < 20; i++)
+		publish(i % 2 ? "a/1" : "b", 1, 10);
+	UNTIL(&c, c.last == 20);
+	ck_assert_uint_eq(c.events, 20);
+	leave(&c);
+}
+END_TEST
+
+START_TEST(a_slow_reader_gets_everything_and_costs_only_itself)
+{
+	static struct client slow, fast;
+
+	open_engine();
+	subscribe(&slow, "a", NULL, 0, 4096);
+	subscribe(&fast, "a", NULL, 0, 0);
+	UNTIL(&slow, slow.live);
+	UNTIL(&fast, fast.live);
+	/* Five times what its queue may hold; it reads nothing. */
+	for (int i = 1; i <= 1300; i++) {
+		publish("a", 1, 1000);
+		if (i % 50 == 0)
+			UNTIL(&fast, fast.last == (uint64_t)i);
+	}
+	ck_assert_uint_eq(fast.events, 1300);
+	UNTIL(&slow, slow.last == 1300);
+	ck_assert_uint_eq(slow.events, 1300);
+	ck_assert_int_eq(slow.gaps + fast.gaps, 0);
+	/* And it is live again. */
+	publish("a", 1, 10);
+	UNTIL(&slow, slow.last == 1301);
+	leave(&slow);
+	leave(&fast);
+}
+END_TEST
+
+START_TEST(a_slow_reader_is_caught_up_from_disk_when_memory_has_moved_on)
+{
+	static struct client slow;
+
+	hconf.tail_bytes = 64 << 10;
+	open_engine();
+	subscribe(&slow, "a b", NULL, 0, 4096);
+	UNTIL(&slow, slow.live);
+	for (int i = 1; i <= 800; i++)
+		publish(i % 3 ? "a" : i % 2 ? "b" : "c", 1, 1000);
+	UNTIL(&slow, slow.last >= 799);
+	ck_assert_uint_eq(slow.events, 800 - 800 / 6);
+	ck_assert_int_eq(slow.gaps, 0);
+	leave(&slow);
+}
+END_TEST
+
+START_TEST(more_behind_than_allowed_is_told_and_begins_anew)
+{
+	static struct client c;
+	uint64_t zero = 0;
+
+	hconf.max_replay = 100;
+	open_engine();
+	publish("a", 101, 10);
+	subscribe(&c, "a", &zero, 2, 0);
+	UNTIL(&c, c.live);
+	ck_assert_int_eq(c.gaps, 1);
+	ck_assert_str_eq(c.reason, "too_far");
+	ck_assert_uint_eq(c.events, 2);		/* replay=2 restores the state */
+	ck_assert(!c.resumed);
+	leave(&c);
+	zero = 1;
+	subscribe(&c, "a", &zero, 2, 0);
+	UNTIL(&c, c.live);
+	ck_assert_int_eq(c.gaps, 0);
+	ck_assert_uint_eq(c.events, 100);
+	ck_assert(c.resumed);
+	leave(&c);
+}
+END_TEST
+
+static void
+no_interest(void *arg, int number, const struct topics *t, int delta)
+{
+	(void)arg, (void)number, (void)t, (void)delta;
+}
+
+static void
+not_closed(void *arg, const struct stream_ask *ask)
+{
+	(void)arg, (void)ask;
+}
+
+static struct shard *lone;
+
+static void
+to_lone(void *arg, struct frame **frames, size_t n, unsigned int *subscribers)
+{
+	(void)arg;
+	memset(subscribers, 0, n * sizeof(*subscribers));
+	shard_news(lone, frames, n, true);
+}
+
+START_TEST(a_shard_too_far_behind_is_only_told_how_far_and_reads_the_log)
+{
+	static struct client c;
+	struct stream_ask ask = { .topics = topics_of("a") };
+	struct store_hooks hooks = { .committed = to_lone };
+	struct shard_conf sc = { .tail_bytes = 1 << 20, .queue_bytes = 256 << 10,
+		.max_replay = 100000, .heartbeat_ms = 15000, .retry_ms = 3000,
+		.stall_ms = 30000, .interest = no_interest, .closed = not_closed };
+	char err[512];
+	struct stream *s;
+	int fds[2];
+
+	sc.store = st = store_open(&sconf, err, sizeof(err));
+	lone = shard_new(&sc);
+	ck_assert_int_eq(store_start(st, &hooks), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ask.has_cursor = ask.cursor_is_good = true;
+	s = stream_new(&ask);
+	s->fd = fds[0];
+	c.fd = fds[1];
+	shard_adopt(lone, s);
+	/* 40 MB while its thread does not turn: more than a mailbox may hold. */
+	for (int i = 0; i < 40; i++)
+		publish("a", 20, 50000);
+	ck_assert_int_eq(shard_start(lone), 0);
+	publish("a", 1, 10);
+	UNTIL(&c, c.last == 801);
+	ck_assert_uint_eq(c.events, 801);
+	ck_assert_int_eq(c.gaps, 0);
+	publish("a", 1, 10);
+	UNTIL(&c, c.last == 802);
+	leave(&c);
+	shard_stop(lone);
+	store_stop(st);
+	shard_free(lone);
+	store_close(st);
+	st = NULL;
+}
+END_TEST
+
+/* --- the walk --- */
+
+#define TOPICS		6
+#define WALKERS		12
+#define EVENTS_MAX	20000
+
+static const char *const names[TOPICS] = { "a", "b", "a/1", "a/2", "c", "a/1/x" };
+static const char *const asks[] = { "a", "b", "a/1 a/2", "a/*", "a/**", "**",
+	"c b", "a/1/x a", "*", "c" };
+static int published[EVENTS_MAX + 1];		/* topic by seq; -1: none */
+
+struct walker {
+	struct client	 c;
+	struct topics	*t;
+	const char	*ask;
+	uint64_t	 checked;	/* up to here all is accounted for */
+	uint64_t	 excused[TOPICS];	/* lost up to here when a gap was told */
+	bool		 on, stalled;
+};
+
+static uint64_t seqs_of[TOPICS][EVENTS_MAX];	/* what each topic had, in order */
+static size_t n_of[TOPICS];
+static size_t keep;				/* of each topic; 0: all */
+
+/* Everything of its topics between the last event seen and this one must have been
+ * seen, or a gap told when it was lost. */
+static void
+account(struct walker *w, uint64_t upto)
+{
+	for (uint64_t s = w->checked + 1; s < upto; s++)
+		if (published[s] >= 0 && topics_match(w->t, names[published[s]],
+		    strlen(names[published[s]])))
+			ck_assert_msg(s <= w->excused[published[s]], "%s: %llu is "
+			    "missing without a word", w->ask,
+			    (unsigned long long)s);
+	w->checked = upto;
+}
+
+static void
+walker_event(struct client *c, uint64_t seq, const char *data)
+{
+	struct walker *w = c->arg;
+	size_t len = strcspn(data, " ");
+
+	ck_assert(topics_match(w->t, data, len));
+	account(w, seq);
+}
+
+static void
+walker_gap(struct client *c)
+{
+	struct walker *w = c->arg;
+
+	/* One gap stands for all that was lost by then. */
+	for (size_t i = 0; i < TOPICS; i++)
+		if (keep > 0 && n_of[i] > keep)
+			w->excused[i] = seqs_of[i][n_of[i] - keep - 1];
+}
+
+static void
+walker_join(struct walker *w, bool resume)
+{
+	uint64_t cursor = w->checked;
+
+	memset(&w->c, 0, sizeof(w->c));
+	if (!resume) {
+		w->ask = asks[rnd(sizeof(asks) / sizeof(asks[0]))];
+		topics_unref(w->t);
+		w->t = topics_of(w->ask);
+		/* From a random place of the past, or from the head. */
+		cursor = rnd(2) ? store_head(st).seq : rnd((unsigned int)
+		    store_head(st).seq + 1);
+		w->checked = cursor;
+	}
+	memset(w->excused, 0, sizeof(w->excused));
+	w->c.arg = w;
+	w->c.on_event = walker_event;
+	w->c.on_gap = walker_gap;
+	subscribe(&w->c, w->ask, &cursor, 0, rnd(2) ? 4096 : 0);
+	w->on = true;
+	w->stalled = false;
+}
+
+START_TEST(whoever_comes_goes_and_stalls_misses_nothing_without_a_word)
+{
+	static struct walker walkers[WALKERS];
+	static const uint64_t limits[] = { 0, 0, 40 };
+	static const size_t tails[] = { 64 << 20, 32 << 10, 32 << 10 };
+	const char *given = getenv("FANFARE_SEED");
+	unsigned int seed = given != NULL ? (unsigned int)strtoul(given, NULL, 10) :
+	    (unsigned int)clock_random(1000000);
+	uint64_t first;
+	size_t n, topic;
+
+	printf("whoever_comes_goes: FANFARE_SEED=%u\n", seed);
+	rnd_state = seed + (unsigned int)_i;
+	memset(published, -1, sizeof(published));
+	memset(walkers, 0, sizeof(walkers));
+	memset(n_of, 0, sizeof(n_of));
+	keep = limits[_i];
+	sconf.retain_events_per_topic = keep;
+	hconf.tail_bytes = tails[_i];
+	hconf.queue_bytes = 16 << 10;
+	hconf.max_replay = 100000;
+	open_engine();
+	for (int step = 0; step < 4000; step++) {
+		struct walker *w = &walkers[rnd(WALKERS)];
+
+		switch (rnd(10)) {
+		case 0: case 1: case 2: case 3:
+			n = rnd(5) == 0 ? 1 + rnd(20) : 1;
+			topic = rnd(TOPICS);
+			if (store_head(st).seq + n > EVENTS_MAX)
+				break;
+			first = publish(names[topic], n, rnd(4) == 0 ? 2000 : 20);
+			for (size_t i = 0; i < n; i++) {
+				published[first + i] = (int)topic;
+				seqs_of[topic][n_of[topic]++] = first + i;
+			}
+			break;
+		case 4:
+			if (!w->on)
+				walker_join(w, w->t != NULL && rnd(3) != 0);
+			else if (rnd(3) == 0) {
+				close(w->c.fd);		/* mid-event, often */
+				w->on = false;
+			}
+			break;
+		case 5:
+			w->stalled = !w->stalled;
+			break;
+		default:
+			if (w->on && !w->stalled)
+				(void)pump(&w->c, 1 + rnd(20000));
+			if (w->on && w->c.ended) {
+				close(w->c.fd);
+				w->on = false;
+			}
+		}
+	}
+	/* At the end everybody catches up to the head, with a mark for all. */
+	for (size_t i = 0; i < TOPICS; i++) {
+		first = publish(names[i], 1, 20);
+		published[first] = (int)i;
+		seqs_of[i][n_of[i]++] = first;
+	}
+	for (size_t i = 0; i < WALKERS; i++) {
+		struct walker *w = &walkers[i];
+		uint64_t last = 0;
+
+		if (w->t == NULL)
+			continue;
+		if (!w->on)
+			walker_join(w, true);
+		for (uint64_t s = 1; s <= store_head(st).seq; s++)
+			if (published[s] >= 0 && topics_match(w->t,
+			    names[published[s]], strlen(names[published[s]])))
+				last = s;
+		UNTIL(&w->c, w->c.last >= last);
+		close(w->c.fd);
+		topics_unref(w->t);
+		w->t = NULL;
+	}
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+	Suite *s = suite_create("engine");
+	TCase *t = tcase_create("streams");
+
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, an_event_matched_twice_is_shown_once);
+	tcase_add_test(t, a_slow_reader_gets_everything_and_costs_only_itself);
+	tcase_add_test(t,
+	    a_slow_reader_is_caught_up_from_disk_when_memory_has_moved_on);
+	tcase_add_test(t, more_behind_than_allowed_is_told_and_begins_anew);
+	tcase_add_test(t,
+	    a_shard_too_far_behind_is_only_told_how_far_and_reads_the_log);
+	tcase_add_loop_test(t,
+	    whoever_comes_goes_and_stalls_misses_nothing_without_a_word, 0, 3);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+SUITE_MAIN
