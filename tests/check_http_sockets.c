@@ -27,6 +27,21 @@ descriptors_fall_to(struct server *s, int most, int ms)
 	return n;
 }
 
+/* What it opens on demand, to read the store, is open afterwards. */
+static void
+warm_up(struct server *s)
+{
+	struct stream *st;
+
+	publish(s, "a", "warm");
+	st = stream_open(s, "/events?topic=a&replay=1", "");
+	expect_event(st, "message", "warm");
+	expect_live(st, false);
+	stream_close(st);
+	publish(s, "a", "warm");
+	history(s, "topic=**&limit=1000");
+}
+
 /* A connection that has asked once and then only waits. */
 static struct http *
 idle_connection(struct server *s)
@@ -58,10 +73,7 @@ START_TEST(streams_beside_an_idle_connection_use_one_descriptor_each)
 		wanted = (int)rl.rlim_cur / 2;
 	st = keep(calloc((size_t)wanted, sizeof *st), free);
 	s = server_start(all_public, NULL);
-	/* What it opens on demand (to read the store) it has opened then. */
-	publish(s, "a", "x");
-	expect_event(stream_open(s, "/events?topic=a&replay=1", ""), "message",
-	    "x");
+	warm_up(s);
 	idle = idle_connection(s);
 	base = server_descriptors(s);
 	for (int i = 0; i < wanted; i++) {
@@ -159,11 +171,14 @@ START_TEST(half_a_request_and_a_vanished_client_harm_nobody)
 	static const char rq[] = "GET /events?topic=a HTTP/1.1\r\nHost: x\r\n"
 	    "Accept: text/event-stream\r\n\r\n";
 	struct server *s = server_start(all_public, NULL);
-	struct stream *st = stream_open(s, "/events?topic=a", "");
+	struct stream *st;
 	struct linger now = { 1, 0 };
-	int base = server_descriptors(s);
+	int base;
 
+	warm_up(s);
+	st = stream_open(s, "/events?topic=a", "");
 	expect_live(st, false);
+	base = server_descriptors(s);
 	for (size_t cut = 0; cut < sizeof rq; cut++) {
 		struct http *h = http_open(s);
 

@@ -59,10 +59,22 @@ setting(const char *name, int otherwise)
 	return v == NULL || *v == '\0' ? otherwise : atoi(v);
 }
 
+/* The server is built as we are. */
+#ifndef __has_feature
+#define __has_feature(x)	0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define SLOW	6
+#elif defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define SLOW	3
+#else
+#define SLOW	1
+#endif
+
 int
 patience(int ms)
 {
-	int n = setting("FANFARE_TEST_SLOW", 1);
+	int n = setting("FANFARE_TEST_SLOW", SLOW);
 
 	return n > 1 ? ms * n : ms;
 }

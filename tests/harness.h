@@ -13,7 +13,7 @@
  * instead.
  *
  * Waiting is always for a condition with a deadline.  FANFARE_TEST_SLOW=N
- * multiplies every deadline, for sanitizers and valgrind.
+ * multiplies every deadline, for valgrind (sanitizers are seen by themselves).
  */
 #ifndef HARNESS_H
 #define HARNESS_H
