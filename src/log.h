@@ -18,6 +18,8 @@ bool	log_enabled(enum log_level level);
 void	log_warn(const char *fmt, ...)		/* adds strerror(errno) */
 	    __attribute__((format(printf, 1, 2)));
 void	log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Why the server does not start, or ends. */
+void	log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Start-up only: log and exit(1). */

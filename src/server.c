@@ -131,7 +131,7 @@ open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 
 	for (size_t i = 0; i < l->n; i++) {
 		if (sv->ndoors == DOORS_MAX) {
-			log_warnx("%s: more than %d addresses", name, DOORS_MAX);
+			log_error("%s: more than %d addresses", name, DOORS_MAX);
 			return -1;
 		}
 		if (conf_parse_listen(l->v[i], &at, err, sizeof(err)) == -1)
@@ -142,7 +142,7 @@ open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 		else
 			fd = listen_open_tcp(at.host, at.port, err, sizeof(err));
 		if (fd == -1) {
-			log_warnx("%s: %s", name, err);
+			log_error("%s: %s", name, err);
 			return -1;
 		}
 		sv->doors[sv->ndoors++] = (struct door){ fd, admin };
@@ -227,11 +227,11 @@ build(struct server *sv)
 	    open_listeners(sv, &c->admin_listen, true) == -1)
 		return -1;
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
-		log_warnx("%s", err);
+		log_error("%s", err);
 		return -1;
 	}
 	if ((sv->store = store_open(&sc, err, sizeof(err))) == NULL) {
-		log_warnx("store.path: %s", err);
+		log_error("store.path: %s", err);
 		auth_free(auth);
 		return -1;
 	}
@@ -366,7 +366,7 @@ server_check(struct conf *c)
 	int code = 0;
 
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
-		log_warnx("%s", err);
+		log_error("%s", err);
 		code = 2;
 	}
 	auth_free(auth);

@@ -6,7 +6,7 @@
 
 #include "conf.h"
 
-/* Run until SIGTERM or SIGINT; returns the exit code: 0 after a drain, 1 when
+/* Run until SIGTERM or SIGINT.  Borrows `c`.  Returns the exit code: 0 after a drain, 1 when
  * something failed while running, 2 when it could not start (already told on
  * standard error, naming what to mend).  `reload` is called on SIGHUP and returns
  * new a fresh configuration, or NULL with the reason logged. */

@@ -259,10 +259,12 @@ take_skip(struct shard *sh)
 	tail_skip_to(&sh->env.tail, to);
 }
 
+/* A peer that vanished is noticed when heartbeats stay unacknowledged; one that is only
+ * slow must live for stream.stall, so the kernel's patience is a little longer. */
 static void
-tune_socket(int fd)
+tune_socket(const struct shard *sh, int fd)
 {
-	const int one = 1, dead_ms = 60000;
+	const int one = 1, dead_ms = (int)(sh->conf.stall_ms + 10000);
 
 	/* All of them are improvements only; on a unix socket they fail. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -304,7 +306,7 @@ adopt(struct shard *sh, struct stream *s)
 	metric_add(METRIC_STREAMS, 1);
 	metric_add(METRIC_STREAMS_OPENED, 1);
 	sh->conf.interest(sh->conf.arg, sh->conf.number, s->ask.topics, 1);
-	tune_socket(s->fd);
+	tune_socket(sh, s->fd);
 	ev.data.ptr = s;
 	if (epoll_ctl(sh->epfd, EPOLL_CTL_ADD, s->fd, &ev) == -1) {
 		log_warn("shard: epoll_ctl");

@@ -181,6 +181,12 @@ note_wal(void *arg, sqlite3 *h, const char *name, int pages)
 int
 store_open_writer(struct store *st, char *err, size_t err_size)
 {
+	int fd;
+
+	/* Made by us so that strangers cannot read it; the files beside it take over
+	 * its mode.  If it cannot be made SQLite says why. */
+	if ((fd = open(st->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)) != -1)
+		close(fd);
 	if (sqlite3_open_v2(st->path, &st->w.h, SQLITE_OPEN_READWRITE |
 	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
 	    sqlite3_db_readonly(st->w.h, "main") == 1) {
