@@ -183,9 +183,12 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 {
 	int fd;
 
-	/* Made by us so that strangers cannot read it; the files beside it take over
-	 * its mode.  If it cannot be made SQLite says why. */
-	if ((fd = open(st->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)) != -1)
+	/*
+	 * Made by us so that strangers cannot read it; the files beside it take over
+	 * its mode.  If it cannot be made SQLite says why.  One that exists is not
+	 * opened: closing it again would drop the locks of SQLite's own descriptors.
+	 */
+	if ((fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640)) != -1)
 		close(fd);
 	if (sqlite3_open_v2(st->path, &st->w.h, SQLITE_OPEN_READWRITE |
 	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
