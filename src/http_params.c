@@ -85,6 +85,9 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	case PROBLEM_TOKEN_EXPIRED:
 		detail = "the token has expired; get a new one";
 		break;
+	case PROBLEM_INTERNAL:
+		detail = "the credential could not be checked; try again";
+		break;
 	default:
 		detail = "the credential is not one of ours; the server's log says "
 		    "which check failed (see ref), and so does `fanfare explain`";

@@ -147,6 +147,13 @@ subscribe_run(struct request *rq)
 		return a;
 	}
 	if (rq->has_id) {
+		/* auth.leeway forgives clocks that differ, but no stream outlives exp
+		 * and grace: one that would end at once is not begun. */
+		if (rq->id.expires_ms != 0 && rq->id.expires_ms <= clock_wall_ms()) {
+			topics_unref(ask.topics);
+			return rq_problem(rq, PROBLEM_TOKEN_EXPIRED,
+			    "the token has expired; get a new one", NULL, NULL);
+		}
 		ask.expires_ms = rq->id.expires_ms;
 		ask.key_id = rq->id.key_id;
 	}

@@ -223,17 +223,6 @@ hub_publish(void *arg, struct frame **frames, size_t n,
 	pthread_mutex_unlock(&h->lock);
 }
 
-unsigned int
-hub_subscribers(struct hub *h, const char *topic, size_t len)
-{
-	unsigned int n;
-
-	pthread_mutex_lock(&h->lock);
-	n = count_topic(h, topic, len);
-	pthread_mutex_unlock(&h->lock);
-	return n;
-}
-
 static bool
 admit_peer(struct hub *h, const char *name)
 {

@@ -33,9 +33,6 @@ void		 hub_free(struct hub *h);	/* after store_stop() */
 /* store_hooks.committed: the writer's thread. */
 void		 hub_publish(void *arg, struct frame **frames, size_t n,
 		    unsigned int *subscribers);
-/* Any thread: how many streams a topic has now. */
-unsigned int	 hub_subscribers(struct hub *h, const char *topic, size_t len);
-
 /*
  * Any thread: may one more stream from `peer` come?  False when full or draining; true
  * takes a place, which the stream gives back when it ends, and hub_leave() if it never

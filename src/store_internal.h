@@ -104,6 +104,7 @@ struct idem {
 	unsigned char	 content[STORE_HASH_BYTES];
 	uint64_t	 seq;
 	uint32_t	 events;
+	unsigned int	 subscribers;	/* as first answered; 0 after a restart */
 	bool		 staged;	/* of the transaction under way */
 	int64_t		 time;
 };

@@ -208,6 +208,7 @@ stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
 		else {
 			a->result = APPEND_DUPLICATE;
 			a->first = store_id_of(st, e->seq);
+			a->subscribers = e->subscribers;
 			st->n_dups++;
 		}
 		return SQLITE_DONE;
@@ -318,6 +319,7 @@ static void
 publish_batch(struct store *st, struct batch *b)
 {
 	struct append *a, *next;
+	struct idem *e;
 	size_t at = 0, n = b->n;
 
 	if (n > 0) {
@@ -331,8 +333,10 @@ publish_batch(struct store *st, struct batch *b)
 		if (a->result == APPEND_OK) {
 			a->subscribers = b->subscribers[at];
 			at += a->n;
+			if (a->has_key && (e = map_get(st->idem, a->key,
+			    STORE_HASH_BYTES)) != NULL)
+				e->subscribers = a->subscribers;
 		} else {
-			a->subscribers = 0;
 			for (size_t i = 0; i < a->n; i++)
 				frame_unref(a->frames[i]);
 		}
