@@ -83,11 +83,12 @@ SELECT segment FROM segment WHERE first_ms <= ?1 ORDER BY segment DESC LIMIT 1;
 INSERT INTO idempotency (seq, events, time, key, content)
 VALUES (?1, ?2, ?3, ?4, ?5);
 --: idem_all
-SELECT seq, events, time, key, content FROM idempotency WHERE time > ?1
+SELECT seq, events, time, key, content FROM
+(SELECT * FROM idempotency WHERE time > ?1 ORDER BY seq DESC LIMIT ?2)
 ORDER BY seq;
 --: idem_trim
 DELETE FROM idempotency WHERE seq IN (SELECT seq FROM idempotency
-WHERE time <= ?1 ORDER BY seq LIMIT ?2);
+WHERE seq < ?1 ORDER BY seq LIMIT ?2);
 
 --: state_get
 SELECT pruned, forgotten, settled FROM state;

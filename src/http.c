@@ -30,6 +30,9 @@
 
 #define CONNECTION_MEMORY	(24u * 1024)	/* head of a request, with 8 kB tokens */
 #define WAIT_MS			1000
+#define STOP_MS			10000
+#define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
+#define ADMIN_CONNECTIONS	16
 
 struct reload {
 	struct msg	 msg;
@@ -37,27 +40,28 @@ struct reload {
 };
 
 static const struct route public_routes[] = {
-	{ "/events", METHOD_GET, "GET, OPTIONS", NULL, subscribe_run },
-	{ "/history", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	{ "/events", METHOD_GET, "GET, OPTIONS", false, NULL, subscribe_run },
+	{ "/history", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", true, NULL,
 	    history_run },
-	{ "/publish", METHOD_POST, "POST, OPTIONS", publish_begin, publish_run },
-	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	{ "/publish", METHOD_POST, "POST, OPTIONS", true, publish_begin, publish_run },
+	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    health_run },
-	{ NULL, 0, NULL, NULL, NULL }
+	{ NULL, 0, NULL, false, NULL, NULL }
 };
 
 static const struct route admin_routes[] = {
-	{ "/metrics", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	{ "/metrics", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    metrics_run },
-	{ "/stats", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	{ "/stats", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    stats_run },
-	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL,
+	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    health_run },
-	{ NULL, 0, NULL, NULL, NULL }
+	{ NULL, 0, NULL, false, NULL, NULL }
 };
 
 static const struct route demo_route = {
-	"/", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", NULL, demo_run
+	"/", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
+	demo_run
 };
 
 const char *
@@ -105,6 +109,11 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 	if (MHD_get_response_header(r, "Cache-Control") == NULL)
 		(void)MHD_add_response_header(r, "Cache-Control", "no-store");
 	rq_add_headers(rq, r);
+	if (rq->deferring) {
+		rq->deferred = r;
+		rq->deferred_status = status;
+		return ANSWERED;
+	}
 	ok = MHD_queue_response(rq->conn, status, r);
 	MHD_destroy_response(r);
 	return ok == MHD_YES ? ANSWERED : ANSWER_FAILED;
@@ -242,6 +251,8 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 		free(rq->append);
 	}
 	page_job_free(rq->job);
+	if (rq->deferred != NULL)
+		MHD_destroy_response(rq->deferred);
 	if (rq->has_id)
 		auth_identity_fini(&rq->id);
 	if (rq->has_q)
@@ -324,6 +335,15 @@ begin(struct request *rq, bool *answered)
 	return a;
 }
 
+static uint64_t
+declared_length(struct request *rq)
+{
+	const char *text = rq_header(rq, "Content-Length");
+	uint64_t n;
+
+	return text != NULL && text_parse_u64(text, strlen(text), &n) == 0 ? n : 0;
+}
+
 static enum MHD_Result
 handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
     const char *version, const char *body, size_t *body_len, void **req)
@@ -336,10 +356,24 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 	if (rq == NULL)
 		return MHD_NO;		/* no memory in begin_request() */
 	if (!rq->seen) {
+		/*
+		 * What is refused here is answered when the body has come: answered
+		 * before, libmicrohttpd would close the connection with the body
+		 * unread, and a proxy would make a 502 of our 401.
+		 */
 		rq->seen = true;
 		rq->method = method;
+		rq->deferring = true;
 		a = begin(rq, &answered);
-		return answered && a == ANSWER_FAILED ? MHD_NO : MHD_YES;
+		rq->deferring = false;
+		if (answered && a == ANSWER_FAILED)
+			return MHD_NO;
+		/* A body that would be cut off is not waited for. */
+		if (rq->deferred != NULL && declared_length(rq) >
+		    DISCARD_TIMES * (uint64_t)rq->http->conf.max_body_bytes)
+			return MHD_queue_response(c, rq->deferred_status,
+			    rq->deferred);
+		return MHD_YES;
 	}
 	if (*body_len > 0) {
 		rq->received += *body_len;
@@ -348,14 +382,23 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 			 * cut off. */
 			rq->too_large = true;
 			buf_fini(&rq->body);
-			if (rq->received > 4 * rq->http->conf.max_body_bytes)
+			if (rq->received > DISCARD_TIMES *
+			    rq->http->conf.max_body_bytes)
 				return MHD_NO;
-		} else
+		} else if (rq->deferred == NULL)
 			buf_add(&rq->body, body, *body_len);
 		*body_len = 0;
 		return MHD_YES;
 	}
-	return rq->route->run(rq) == ANSWER_FAILED ? MHD_NO : MHD_YES;
+	if (rq->deferred != NULL)
+		return MHD_queue_response(c, rq->deferred_status, rq->deferred);
+	/* Nobody may begin to wait once the thread is on its way out. */
+	if (rq->http->stopping && rq->route->waits && rq->append == NULL &&
+	    rq->job == NULL)
+		a = rq_problem(rq, PROBLEM_DRAIN, "the server is stopping", NULL, NULL);
+	else
+		a = rq->route->run(rq);
+	return a == ANSWER_FAILED ? MHD_NO : MHD_YES;
 }
 
 struct http *
@@ -400,7 +443,7 @@ http_free(struct http *h)
 		return;
 	assert(!h->started);
 	for (size_t i = 0; i < h->nlisteners; i++)
-		if (h->listeners[i].daemon != NULL)
+		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
 	mailbox_free(h->box);
 	close(h->epfd);
@@ -438,7 +481,8 @@ http_serve(struct http *h, int fd, bool admin)
 	    MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, NULL,
 	    MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
 	    MHD_OPTION_LISTEN_SOCKET, fd,
-	    MHD_OPTION_CONNECTION_LIMIT, (unsigned int)h->conf.max_connections,
+	    MHD_OPTION_CONNECTION_LIMIT, admin ? ADMIN_CONNECTIONS :
+	    (unsigned int)h->conf.max_connections,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 	    MHD_OPTION_CONNECTION_TIMEOUT, HANDOFF_DAEMON_TIMEOUT_S,
 	    MHD_OPTION_URI_LOG_CALLBACK, begin_request, l,
@@ -466,13 +510,19 @@ http_serve(struct http *h, int fd, bool admin)
 static void
 take_reload(struct http *h, struct auth *auth)
 {
-	uint64_t ids[256];
-	size_t n;
+	size_t n = auth_key_ids(auth, NULL, 0);
+	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof(*ids));
 
+	if (ids == NULL) {
+		log_warn("http: reload; the old keys stay");
+		auth_free(auth);
+		return;
+	}
 	auth_free(h->auth);
 	h->auth = auth;
-	n = auth_key_ids(auth, ids, sizeof(ids) / sizeof(ids[0]));
+	(void)auth_key_ids(auth, ids, n);
 	hub_keep_keys(h->conf.hub, ids, n);
+	free(ids);
 	log_info("http: keys and topic rules are reloaded");
 }
 
@@ -498,6 +548,7 @@ take_mail(struct http *h)
 			break;
 		case HTTP_STOP:
 			h->stopping = true;
+			h->stop_by = clock_mono_ms() + STOP_MS;
 			free(m);
 			break;
 		}
@@ -546,8 +597,9 @@ http_main(void *arg)
 	struct listener *l;
 	int n;
 
-	/* When stopping, whoever waits for a commit is still answered. */
-	while (!h->stopping || h->waiting > 0) {
+	/* When stopping, whoever waits for a commit is still answered; the store answers
+	 * all of them, but nothing may keep the process for ever. */
+	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
 		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1, wait_time(h));
 		if (n == -1 && errno != EINTR)
 			log_warn("http: epoll_wait");
@@ -559,7 +611,10 @@ http_main(void *arg)
 	}
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
-	for (size_t i = 0; i < h->nlisteners; i++) {
+	if (h->waiting > 0)
+		/* libmicrohttpd would abort; the process is ending anyway. */
+		log_error("http: %zu requests were never answered", h->waiting);
+	for (size_t i = 0; i < h->nlisteners && h->waiting == 0; i++) {
 		MHD_stop_daemon(h->listeners[i].daemon);
 		h->listeners[i].daemon = NULL;
 	}

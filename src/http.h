@@ -21,7 +21,7 @@ struct http_conf {
 	struct store	*store;
 	struct hub	*hub;
 	size_t		 max_event_bytes, max_body_bytes, max_replay;
-	size_t		 max_connections;	/* descriptors there are */
+	size_t		 max_connections;	/* of one listener, streams not counted */
 	int64_t		 retry_ms;
 	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
 	const char *const *trusted_proxies;	/* the same */

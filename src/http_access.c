@@ -110,6 +110,9 @@ parse_address(const char *text, size_t len, unsigned char out[16])
 		return false;
 	memcpy(copy, text, len);
 	copy[len] = '\0';
+	/* a.b.c.d:port, as some proxies write it */
+	if (strchr(copy, '.') != NULL && strchr(copy, ':') == strrchr(copy, ':'))
+		copy[strcspn(copy, ":")] = '\0';
 	if (inet_pton(AF_INET6, copy, out) == 1)
 		return true;
 	memcpy(out, mapped, sizeof(mapped));

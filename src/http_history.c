@@ -100,16 +100,19 @@ make_etag(char out[48], const struct request *rq, const char *gap, size_t gap_le
 	const struct page_job *j = rq->job;
 	unsigned char sum[DIGEST_BYTES];
 	struct digest *d;
-	uint64_t first = j->n > 0 ? j->frames[0]->id.seq : 0;
-	uint64_t last = j->n > 0 ? j->frames[j->n - 1]->id.seq : 0;
+	struct event_id none = { 0, 0 };
+	struct event_id first = j->n > 0 ? j->frames[0]->id : none;
+	struct event_id last = j->n > 0 ? j->frames[j->n - 1]->id : none;
 
 	out[0] = '\0';
 	if ((d = digest_new()) == NULL)
 		return;
 	digest_add(d, rq->query, strlen(rq->query));
 	digest_add(d, rq->ask.requested, strlen(rq->ask.requested));
-	digest_add(d, &first, sizeof(first));
-	digest_add(d, &last, sizeof(last));
+	digest_add(d, &first.epoch, sizeof(first.epoch));
+	digest_add(d, &first.seq, sizeof(first.seq));
+	digest_add(d, &last.epoch, sizeof(last.epoch));
+	digest_add(d, &last.seq, sizeof(last.seq));
 	digest_add(d, gap, gap_len);
 	if (digest_end(d, sum) == -1)
 		return;
@@ -190,7 +193,7 @@ answer_page(struct request *rq)
 	} else
 		cursor.seq = j->kind == PAGE_AFTER ? j->through : j->plan_head;
 	if (cursor.seq < rq->ask.cursor)
-		cursor.seq = rq->ask.cursor;	/* never back */
+		cursor = store_id_of(st, rq->ask.cursor);	/* never back */
 	(void)event_id_format(id, cursor);
 	buf_addf(&b, "],\"cursor\":\"%s\",\"gap\":", id);
 	buf_add(&b, gap.p, gap.len);

@@ -39,6 +39,7 @@ struct http {
 	size_t		 waiting;	/* suspended connections */
 	bool		 handed_off;	/* a reader ran in this pass */
 	bool		 stopping;
+	int64_t		 stop_by;	/* monotonic ms */
 	bool		 started;
 	pthread_t	 thread;
 };
@@ -62,7 +63,10 @@ struct request {
 	const char		*query;		/* behind the `?`; "" if none */
 	const char		*method;	/* libmicrohttpd's */
 	struct query		 q;
-	bool			 has_q, seen, refused;
+	bool			 has_q, seen;
+	bool			 deferring;	/* keep the answer for later: */
+	struct MHD_Response	*deferred;
+	unsigned int		 deferred_status;
 	struct buf		 body;
 	bool			 too_large;
 	size_t			 received;
@@ -91,6 +95,7 @@ struct route {
 	const char	*path;
 	unsigned int	 methods;	/* of METHOD_* */
 	const char	*allow;		/* for 405 */
+	bool		 waits;		/* it may suspend */
 	/* Before the body: NULL when there is nothing to check. */
 	enum answer	(*begin)(struct request *rq);
 	/* The whole request is here; called again after ANSWER_LATER. */

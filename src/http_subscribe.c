@@ -59,7 +59,8 @@ refuse_load(struct request *rq, enum close_reason why)
 	if (is_event_source(rq)) {
 		log_debug("http: refused a stream from %s: %s", rq->peer, detail);
 		return refuse_in_stream(rq, why, detail,
-		    stream_jitter(why == CLOSE_DRAIN ? 3000 : REFUSED_RETRY_MS));
+		    why == CLOSE_DRAIN ? rq->http->conf.drain_ms + 1000 +
+		    (int64_t)clock_random(4000) : stream_jitter(REFUSED_RETRY_MS));
 	}
 	return rq_problem(rq, why == CLOSE_DRAIN ? PROBLEM_DRAIN :
 	    PROBLEM_OVERLOAD, detail, NULL, NULL);

@@ -214,8 +214,18 @@ build(struct server *sv)
 		cores = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 		hc.threads = cores < 1 ? 1 : cores > 64 ? 64 : (int)cores;
 	}
-	/* The log, libraries and requests under way need descriptors too. */
-	reserve = sv->descriptors / 2 < 256 ? sv->descriptors / 2 : 256;
+	/*
+	 * Requests under way have an eighth of the descriptors, so that libmicrohttpd
+	 * meets its own limit, which it handles, before the system's, at which it spins.
+	 * The log and the libraries need some too.
+	 */
+	pc.max_connections = sv->descriptors / 8 < 16 ? 16 : sv->descriptors / 8;
+	reserve = pc.max_connections + (sv->descriptors < 256 ? 24 : 64);
+	if (reserve >= sv->descriptors) {
+		log_error("server: only %zu descriptors; raise the limit (ulimit -n)",
+		    sv->descriptors);
+		return -1;
+	}
 	if (hc.max_streams == 0 || hc.max_streams > sv->descriptors - reserve)
 		hc.max_streams = sv->descriptors - reserve;
 	if (c->max_streams > hc.max_streams)

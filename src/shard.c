@@ -37,6 +37,8 @@
 #define MAILBOX_MAX	(16u * 1024 * 1024)
 #define NEWS_OVERHEAD	256
 #define PAGE_BYTES	(64 * 1024)
+#define SEND_BUFFER	(64 * 1024)	/* the kernel doubles it; else it grows to 4 MB
+					 * for each slow reader */
 
 enum shard_msg { SHARD_NEWS, SHARD_SKIP, SHARD_ADOPT, SHARD_PAGE, SHARD_DRAIN,
 	SHARD_KEYS, SHARD_STOP };
@@ -68,7 +70,6 @@ struct shard {
 	struct stream_list all, wheel[WHEEL_SLOTS];
 	int64_t		 wheel_at;	/* the tick the wheel stands at */
 	size_t		 nstreams, njobs;
-	int64_t		 drain_until;	/* 0: not draining */
 	struct entry	*offering;	/* the event being matched */
 
 	/* of whoever posts news */
@@ -223,7 +224,7 @@ take_news(struct shard *sh, struct news *m)
 		if ((e = tail_add(t, m->frames[i])) == NULL) {
 			log_warnx("shard: out of memory; streams read the log");
 			TAILQ_FOREACH(s, &sh->all, all) {
-				if (s->cursor < before)
+				if (s->state == STREAM_LIVE && s->cursor < before)
 					s->cursor = before;
 				stream_fall_back(&sh->env, s);
 			}
@@ -265,11 +266,13 @@ static void
 tune_socket(const struct shard *sh, int fd)
 {
 	const int one = 1, dead_ms = (int)(sh->conf.stall_ms + 10000);
+	const int sndbuf = SEND_BUFFER;
 
 	/* All of them are improvements only; on a unix socket they fail. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms,
 	    sizeof(dead_ms));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 }
 
@@ -318,7 +321,7 @@ adopt(struct shard *sh, struct stream *s)
 		close_stream(sh, s);
 		return;
 	}
-	if (sh->drain_until != 0)
+	if (sh->env.drain_until != 0)
 		stream_end(&sh->env, s, CLOSE_DRAIN, "the server is restarting",
 		    1000 + (int64_t)clock_random(4000));
 	retime(&sh->env, s);
@@ -341,7 +344,7 @@ take_drain(struct shard *sh, int64_t over_ms)
 {
 	struct stream *s;
 
-	sh->drain_until = sh->env.now_ms + over_ms;
+	sh->env.drain_until = sh->env.now_ms + over_ms;
 	TAILQ_FOREACH(s, &sh->all, all) {
 		s->end_at = sh->env.now_ms + (int64_t)clock_random(
 		    (uint64_t)over_ms + 1);
@@ -450,13 +453,16 @@ write_dirty(struct shard *sh)
 static void
 step_ready(struct shard *sh)
 {
-	struct stream *s;
+	struct stream *s, *last = TAILQ_LAST(&sh->env.ready, stream_list);
 
-	for (int i = 0; i < STEPS_MAX &&
+	/* Each at most once: who wants more waits for the next pass. */
+	for (int i = 0; last != NULL && i < STEPS_MAX &&
 	    (s = TAILQ_FIRST(&sh->env.ready)) != NULL; i++) {
 		TAILQ_REMOVE(&sh->env.ready, s, ready);
 		s->is_ready = false;
 		stream_step(&sh->env, s);
+		if (s == last)
+			break;
 	}
 }
 

@@ -128,18 +128,22 @@ db_open_reader(struct db *db, const char *path)
 	return 0;
 }
 
+/* Is this database ours to change?  Asked before anything is. */
 static int
-migrate(struct store *st, char *err, size_t err_size)
+check_identity(struct store *st, char *err, size_t err_size)
 {
 	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
 	int64_t app = db_int(&st->w, "PRAGMA application_id", -1);
 	int64_t tables = db_int(&st->w, "SELECT count(*) FROM sqlite_schema", -1);
-	char sql[128];
 
 	if (version == -1 || tables == -1) {
-		snprintf(err, err_size, "%s: %s; if this is fanfare's log, "
-		    "restore it from a backup or move it away", st->path,
-		    sqlite3_errmsg(st->w.h));
+		if (sqlite3_errcode(st->w.h) == SQLITE_NOTADB)
+			snprintf(err, err_size, "%s: this is not a database; give "
+			    "store.path another file", st->path);
+		else
+			snprintf(err, err_size, "%s: %s; if this is fanfare's log, "
+			    "restore it from a backup or move it away", st->path,
+			    sqlite3_errmsg(st->w.h));
 		return -1;
 	}
 	if (tables > 0 && app != APPLICATION_ID) {
@@ -153,6 +157,16 @@ migrate(struct store *st, char *err, size_t err_size)
 		    version, NMIGRATIONS);
 		return -1;
 	}
+	st->is_ours = true;
+	return 0;
+}
+
+static int
+migrate(struct store *st, char *err, size_t err_size)
+{
+	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
+	char sql[128];
+
 	for (int64_t i = version; i < NMIGRATIONS; i++) {
 		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d;"
 		    "PRAGMA user_version = %d", APPLICATION_ID, (int)i + 1);
@@ -201,10 +215,11 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 		goto fail;
 	}
 	(void)sqlite3_busy_timeout(st->w.h, 2000);
+	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (check_identity(st, err, err_size) == -1)
+		goto fail;
 	if (db_exec(&st->w, "PRAGMA journal_mode = WAL") != SQLITE_OK) {
 		snprintf(err, err_size, "%s: %s", st->path,
-		    sqlite3_errcode(st->w.h) == SQLITE_NOTADB ?
-		    "this is not a database; give store.path another file" :
 		    sqlite3_errmsg(st->w.h));
 		goto fail;
 	}
@@ -219,7 +234,6 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 		    sqlite3_errmsg(st->w.h));
 		goto fail;
 	}
-	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	(void)sqlite3_wal_autocheckpoint(st->w.h, 0);	/* before the hook: same slot */
 	(void)sqlite3_wal_hook(st->w.h, note_wal, st);
 	return 0;
@@ -293,7 +307,9 @@ store_recount(struct store *st)
 	    sqlite3_step(q) != SQLITE_ROW)
 		return -1;
 	st->pruned = (uint64_t)sqlite3_column_int64(q, 0);
-	st->forgotten = (uint64_t)sqlite3_column_int64(q, 1);
+	/* Never lowered, though a transaction failed: see marks_forget(). */
+	if (st->forgotten < (uint64_t)sqlite3_column_int64(q, 1))
+		st->forgotten = (uint64_t)sqlite3_column_int64(q, 1);
 	st->settled = (uint64_t)sqlite3_column_int64(q, 2);
 	st->state_changed = false;
 	(void)sqlite3_reset(q);
@@ -331,7 +347,9 @@ load_marks(struct store *st)
 	if ((q = db_stmt(&st->w, S_topic_count)) == NULL ||
 	    sqlite3_step(q) != SQLITE_ROW)
 		return -1;
+	pthread_mutex_lock(&st->lock);
 	st->marks_complete = st->nmarks == (size_t)sqlite3_column_int64(q, 0);
+	pthread_mutex_unlock(&st->lock);
 	(void)sqlite3_reset(q);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
@@ -346,6 +364,7 @@ load_idem(struct store *st)
 	if ((q = db_stmt(&st->w, S_idem_all)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, clock_wall_ms() - IDEM_TTL_MS);
+	(void)sqlite3_bind_int64(q, 2, IDEM_MAX);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		if (sqlite3_column_bytes(q, 3) != STORE_HASH_BYTES ||
 		    sqlite3_column_bytes(q, 4) != STORE_HASH_BYTES)
@@ -410,8 +429,15 @@ store_load(struct store *st, char *err, size_t err_size)
 			last = st->epochs[i].first_seq - 1;
 	if (db_exec(&st->w, "BEGIN IMMEDIATE") != SQLITE_OK ||
 	    settle(st, last) == -1 ||
-	    db_exec(&st->w, "COMMIT") != SQLITE_OK ||
-	    load_marks(st) == -1 || load_idem(st) == -1)
+	    db_exec(&st->w, "COMMIT") != SQLITE_OK)
+		goto fail;
+	/* Rows are right now, so memory may forget: until all is loaded again, whoever
+	 * asks is sent to the rows. */
+	pthread_mutex_lock(&st->lock);
+	st->marks_complete = false;
+	pthread_mutex_unlock(&st->lock);
+	marks_clear(st);
+	if (load_marks(st) == -1 || load_idem(st) == -1)
 		goto fail;
 	if (st->next_seq <= last)
 		st->next_seq = last + 1;
@@ -658,7 +684,7 @@ store_close(struct store *st)
 	if (st == NULL)
 		return;
 	assert(!st->started);
-	if (st->w.h != NULL && st->trouble == NULL)
+	if (st->w.h != NULL && st->is_ours && st->trouble == NULL)
 		(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL,
 		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	db_close(&st->w);

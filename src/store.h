@@ -154,18 +154,20 @@ struct page_job {
 	bool		  charge;	/* against max_page_bytes_total, waiting for room */
 	void		(*done)(struct page_job *j);	/* reader's thread */
 	void		 *owner, *reply_to;	/* the asker's */
+	_Atomic(bool)	  abandoned;	/* nobody wants the page any more */
 	/* answered */
 	bool		  failed;	/* the disk; logged */
 	bool		  too_far;	/* and then no frames */
 	uint64_t	  lost;		/* highest seq > cursor known to be pruned; else 0 */
-	/* How much was ever pruned, read before and after the page: equal numbers of
-	 * two pages mean that nothing was pruned between them. */
+	/* The pruning clock before and after the page: if both are even and equal (one
+	 * page's before, a later one's after), nothing was pruned in between. */
 	uint64_t	  pruned_before, pruned_after;
 	struct frame	**frames;	/* ascending; one reference each */
 	size_t		  n;
 	uint64_t	  through;	/* complete up to here */
 	bool		  more;		/* the page was cut short */
-	struct page_ref	 *plan;		/* ascending */
+	/* What is to come, ascending: run the job again as PAGE_PLAN while `more`. */
+	struct page_ref	 *plan;
 	size_t		  plan_n, plan_at;
 	uint64_t	  plan_head;	/* what `through` is after its last page */
 };

@@ -25,6 +25,7 @@
 #define IDEM_TTL_MS		(24 * 3600 * 1000LL)
 #define EPOCHS_KEPT		1000
 #define WAL_PAGES_CHECKPOINT	1000
+#define WAL_PAGES_RESTART	12000	/* readers kept it growing: wait for them */
 
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\
@@ -68,6 +69,7 @@ struct mark {
 	TAILQ_ENTRY(mark) late;		/* writer: row is behind; by late_since */
 	struct mark	*touched;	/* writer: next of this transaction */
 	bool		 is_touched, is_late, was_late;
+	bool		 is_gone;	/* writer: forgotten by this transaction */
 	int64_t		 id;		/* key in marks_by_id */
 	bool		 has_row;	/* writer: stands in the topic table */
 	uint64_t	 newest, nth;	/* lock to read elsewhere: committed */
@@ -132,6 +134,9 @@ struct store {
 	_Atomic(uint64_t) n_events, n_bytes, n_segments, n_commits, n_rows, n_dups,
 			 n_pruned, n_wal;
 	_Atomic(uint64_t) n_pages;		/* written by the reader */
+	/* Odd while a transaction that prunes is under way; two equal even readings
+	 * mean that nothing was pruned between them. */
+	_Atomic(uint64_t) prune_clock;
 
 	/* lock: the marks as others see them */
 	pthread_mutex_t	 lock;
@@ -155,6 +160,7 @@ struct store {
 	size_t		 front_n, front_at, front_cap;
 	uint64_t	 front_segment;
 	bool		 prune_more;		/* the last step did not finish */
+	uint64_t	 wal_checked;		/* its pages at the last checkpoint */
 	struct map	*idem;
 	struct idem_list idems;
 	int64_t		 broken_since;		/* 0: not */
@@ -174,7 +180,7 @@ struct store {
 	bool		 read_stopping;
 	pthread_t	 reader;
 	struct frame_budget page_budget;
-	bool		 started;
+	bool		 started, is_ours;
 };
 
 /* store.c */
@@ -199,8 +205,9 @@ int		 marks_flush(struct store *st, struct mark *m);
 int		 marks_flush_late(struct store *st, bool all);
 void		 marks_committed(struct store *st);
 void		 marks_rolled_back(struct store *st);
-void		 marks_evict(struct store *st);
-int		 marks_forget(struct store *st);	/* topics without events */
+/* Both do a bounded piece, for n events appended. */
+void		 marks_evict(struct store *st, size_t n);
+int		 marks_forget(struct store *st, size_t n); /* topics without events */
 void		 marks_clear(struct store *st);
 /* Any thread: 1 and id, newest; 0 not in memory; -1 there is no such topic. */
 int		 marks_peek(struct store *st, const char *name, size_t len,

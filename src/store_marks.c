@@ -189,6 +189,8 @@ marks_committed(struct store *st)
 	for (m = st->touched; m != NULL; m = next) {
 		next = m->touched;
 		m->is_touched = false;
+		if (m->is_gone)
+			unlink_mark(st, m);
 	}
 	st->touched = NULL;
 }
@@ -200,7 +202,7 @@ marks_rolled_back(struct store *st)
 
 	for (m = st->touched; m != NULL; m = next) {
 		next = m->touched;
-		m->is_touched = false;
+		m->is_touched = m->is_gone = false;
 		free(m->kept);		/* found anew when it is needed */
 		m->kept = NULL;
 		m->kept_cap = m->kept_head = m->kept_n = 0;
@@ -229,13 +231,13 @@ marks_rolled_back(struct store *st)
 
 /* Between transactions: drop the topics not used for longest. */
 void
-marks_evict(struct store *st)
+marks_evict(struct store *st, size_t n)
 {
 	struct mark *m, *prev;
 	size_t looked = 0;
 
 	for (m = TAILQ_LAST(&st->lru, mark_list); m != NULL &&
-	    st->nmarks > MARKS_MAX && looked < 64; m = prev, looked++) {
+	    st->nmarks > MARKS_MAX && looked < 2 * n + 64; m = prev, looked++) {
 		prev = TAILQ_PREV(m, mark_list, lru);
 		if (m->is_late || m->is_touched)
 			continue;
@@ -246,10 +248,9 @@ marks_evict(struct store *st)
 	}
 }
 
-/* Forget topics that have had no event for longest, raising the global mark.  A few a
- * transaction. */
-int
-marks_forget(struct store *st)
+/* Forget a few topics that have had no event for longest, raising the global mark. */
+static int
+forget_some(struct store *st)
 {
 	struct { int64_t id; uint64_t newest; } gone[64];
 	size_t n = 0;
@@ -257,8 +258,6 @@ marks_forget(struct store *st)
 	sqlite3_stmt *q;
 	int rc;
 
-	if (st->empty_topics <= EMPTY_TOPICS_MAX)
-		return SQLITE_DONE;
 	if ((q = db_stmt(&st->w, S_topic_empty_oldest)) == NULL)
 		return SQLITE_ERROR;
 	(void)sqlite3_bind_int64(q, 1, sizeof(gone) / sizeof(gone[0]));
@@ -282,10 +281,27 @@ marks_forget(struct store *st)
 			st->forgotten = gone[i].newest;
 		st->state_changed = true;
 		st->empty_topics--;
-		if (m != NULL)
-			unlink_mark(st, m);
+		if (m != NULL) {		/* leaves with the commit */
+			marks_touch(st, m);
+			m->is_gone = true;
+		}
 	}
 	return SQLITE_DONE;
+}
+
+int
+marks_forget(struct store *st, size_t n)
+{
+	size_t before = st->empty_topics + 1;
+	int rc = SQLITE_DONE;
+
+	for (size_t done = 0; rc == SQLITE_DONE && done < 3 * n + 64 &&
+	    st->empty_topics > EMPTY_TOPICS_MAX && st->empty_topics < before;
+	    done += 64) {
+		before = st->empty_topics;
+		rc = forget_some(st);
+	}
+	return rc;
 }
 
 void

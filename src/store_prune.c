@@ -103,6 +103,8 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 	struct segment *s;
 	int rc;
 
+	if ((st->prune_clock & 1) == 0)
+		st->prune_clock++;	/* even again once the outcome is known */
 	rc = db_run(&st->w, S_event_delete, 1, (int64_t)seq);
 	if (rc != SQLITE_DONE || sqlite3_changes(st->w.h) == 0)
 		return rc;	/* gone already: the other rule had it */
@@ -124,8 +126,10 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 		m = map_get(st->marks_by_id, &topic, sizeof(topic));
 	/* Was it the topic's last?  Then only its row remembers it: write it now. */
 	if (m != NULL) {
-		if (m->kept_n > 0 && m->kept[m->kept_head] == seq)
+		if (m->kept_n > 0 && m->kept[m->kept_head] == seq) {
+			marks_touch(st, m);
 			kept_shift(m);
+		}
 		if (m->w_newest == seq && !m->w_empty) {
 			marks_touch(st, m);
 			m->w_empty = true;

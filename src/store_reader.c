@@ -20,6 +20,7 @@
 #include "store_internal.h"
 
 #define BUDGET_WAIT_MS	10
+#define PLAN_MAX	4096		/* refs kept for the pages to come */
 
 /* A topic that the job asks for. */
 struct chain {
@@ -162,6 +163,24 @@ by_id(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
+static int
+reread_topic(struct walk *w, struct chain *c)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(w->db, S_topic_find)) == NULL)
+		return -1;
+	(void)sqlite3_bind_text(q, 1, c->name, (int)c->len, SQLITE_STATIC);
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW)
+		c->seq = (uint64_t)sqlite3_column_int64(q, 1);
+	else
+		c->seq = w->st->forgotten;	/* then its chain breaks at once */
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
 /* Which topics, and where their chains begin. */
 static int
 find_chains(struct walk *w)
@@ -186,11 +205,15 @@ find_chains(struct walk *w)
 		w->chains[n++] = w->chains[i];
 	}
 	w->n = n;
-	/* Rows may lag; memory does not. */
-	for (size_t i = 0; i < w->n; i++)
+	/* Rows may lag; memory does not.  What memory has let go since we looked has a
+	 * row that is right now, or was forgotten. */
+	for (size_t i = 0; i < w->n; i++) {
 		if (marks_peek(w->st, w->chains[i].name, w->chains[i].len, &id,
 		    &newest) == 1)
 			w->chains[i].seq = newest;
+		else if (reread_topic(w, &w->chains[i]) == -1)
+			return -1;
+	}
 	return 0;
 }
 
@@ -308,7 +331,7 @@ chain_of(const struct walk *w, int64_t id)
 	return bsearch(&key, w->chains, w->n, sizeof(*w->chains), by_id);
 }
 
-/* Fetch refs[*at..] until the page is full; rows pruned meanwhile are passed over. */
+/* Fetch refs[*at..] until the page is full; rows pruned meanwhile are told as lost. */
 static int
 fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 {
@@ -325,15 +348,19 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 	    sizeof(struct frame *))) == NULL)
 		return -1;
 	for (; *at < n && j->n < room; (*at)++) {
-		if ((c = chain_of(w, refs[*at].topic)) == NULL)
-			continue;	/* forgotten meanwhile */
+		if ((c = chain_of(w, refs[*at].topic)) == NULL) {
+			j->lost = refs[*at].seq;	/* forgotten meanwhile */
+			continue;
+		}
 		if ((q = db_stmt(w->db, S_event_get)) == NULL)
 			return -1;
 		(void)sqlite3_bind_int64(q, 1, (int64_t)refs[*at].seq);
 		(void)sqlite3_bind_int64(q, 2, c->id);
 		rc = sqlite3_step(q);
-		if (rc == SQLITE_DONE)
+		if (rc == SQLITE_DONE) {
+			j->lost = refs[*at].seq;	/* pruned since the plan */
 			continue;
+		}
 		if (rc != SQLITE_ROW)
 			return -1;
 		f = store_row_frame(w->st, q, refs[*at].seq, c->name, c->len);
@@ -383,6 +410,8 @@ find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 	rc = sqlite3_step(q);
 	if (rc == SQLITE_ROW && sqlite3_column_type(q, 0) != SQLITE_NULL)
 		*cursor = (uint64_t)sqlite3_column_int64(q, 0) - 1;
+	if (*cursor > w->head)
+		*cursor = w->head;
 	(void)sqlite3_reset(q);
 	return rc == SQLITE_ROW ? 0 : -1;
 }
@@ -392,7 +421,6 @@ run_walk(struct walk *w)
 {
 	struct page_job *j = w->job;
 	uint64_t forgotten;
-	size_t at = 0;
 	bool more;
 
 	if (find_chains(w) == -1)
@@ -435,20 +463,35 @@ run_walk(struct walk *w)
 		w->refs_n = 0;
 		return fetch(w, j->plan, j->plan_n, &j->plan_at);
 	case PAGE_PLAN:
+		j->lost = 0;
+		j->too_far = false;	/* told with the first page */
 		return fetch(w, j->plan, j->plan_n, &j->plan_at);
 	}
+	/* The next pages need not walk again; a long way is cut into several plans. */
 	turn_refs(w);
-	return fetch(w, w->refs, w->refs_n, &at);
+	free(j->plan);
+	j->plan = w->refs;
+	j->plan_n = w->refs_n < PLAN_MAX ? w->refs_n : PLAN_MAX;
+	j->plan_at = 0;
+	j->plan_head = w->refs_n > PLAN_MAX ? w->refs[PLAN_MAX].seq - 1 : w->head;
+	w->refs = NULL;
+	w->refs_n = 0;
+	return fetch(w, j->plan, j->plan_n, &j->plan_at);
 }
 
 static void
-run_job(struct store *st, struct db *db, struct page_job *j)
+run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 {
 	struct walk w = { .st = st, .db = db, .job = j };
 	int rc;
 
 	w.head = store_head(st).seq;		/* first of all: see the top */
-	j->pruned_before = st->n_pruned;
+	j->pruned_before = st->prune_clock;
+	if (j->abandoned || stopping) {
+		j->failed = true;
+		j->done(j);
+		return;
+	}
 	rc = db->h == NULL && db_open_reader(db, st->path) == -1 ? -1 :
 	    run_walk(&w);
 	if (rc == -1) {
@@ -470,7 +513,7 @@ run_job(struct store *st, struct db *db, struct page_job *j)
 	free(w.heap);
 	free(w.refs);
 	st->n_pages++;
-	j->pruned_after = st->n_pruned;
+	j->pruned_after = st->prune_clock;
 	j->done(j);
 }
 
@@ -480,7 +523,7 @@ run_job(struct store *st, struct db *db, struct page_job *j)
  * stays bounded, and streams may keep a page only so long (stream.h).
  */
 static struct page_job *
-take_job(struct store *st)
+take_job(struct store *st, bool *stopping)
 {
 	struct page_job *j, **at;
 	struct timespec until;
@@ -512,6 +555,7 @@ take_job(struct store *st)
 		(void)pthread_cond_clockwait(&st->read_cond, &st->read_lock,
 		    CLOCK_MONOTONIC, &until);
 	}
+	*stopping = st->read_stopping;
 	pthread_mutex_unlock(&st->read_lock);
 	return j;
 }
@@ -522,10 +566,11 @@ reader_main(void *arg)
 	struct store *st = arg;
 	struct db db = { 0 };
 	struct page_job *j;
+	bool stopping;
 
 	(void)db_open_reader(&db, st->path);
-	while ((j = take_job(st)) != NULL)
-		run_job(st, &db, j);
+	while ((j = take_job(st, &stopping)) != NULL)
+		run_job(st, &db, j, stopping);
 	db_close(&db);
 	return NULL;
 }

@@ -23,7 +23,6 @@
 #define MAX_EVENTS_PER_COMMIT	8192
 #define TICK_MS			1000
 #define PRUNE_IDLE_ROWS		512
-#define IDEM_TRIM_ROWS		512
 #define REOPEN_MS		1000
 
 /* What one transaction holds, until it is answered. */
@@ -286,6 +285,8 @@ writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 	enum append_result result = result_of(rc, committing);
 	struct append *a, *next;
 
+	if (st->prune_clock & 1)
+		st->prune_clock++;
 	log_warnx("store: %s: %s failed: %s", st->path,
 	    committing ? "commit" : "write", sqlite3_errstr(rc));
 	if (sqlite3_get_autocommit(st->w.h) == 0)
@@ -345,6 +346,16 @@ publish_batch(struct store *st, struct batch *b)
 	assert(at == n);
 }
 
+/* Rows go when memory has dropped their keys, for age or number. */
+static int
+idem_trim(struct store *st, size_t rows)
+{
+	const struct idem *oldest = TAILQ_FIRST(&st->idems);
+
+	return db_run(&st->w, S_idem_trim, 2, (int64_t)(oldest != NULL ?
+	    oldest->seq : st->next_seq), (int64_t)rows);
+}
+
 static int
 commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing)
 {
@@ -360,7 +371,8 @@ commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing
 	/* Twice what came in, so that a log over its limit shrinks while it is fed. */
 	if ((rc = prune_step(st, now_ms, b->n > 0 ? 2 * b->n + 16 :
 	    PRUNE_IDLE_ROWS)) != SQLITE_DONE ||
-	    (rc = marks_forget(st)) != SQLITE_DONE ||
+	    (rc = idem_trim(st, 2 * b->n + 64)) != SQLITE_DONE ||
+	    (rc = marks_forget(st, b->n)) != SQLITE_DONE ||
 	    (rc = marks_flush_late(st, false)) != SQLITE_DONE ||
 	    (rc = segments_write(st)) != SQLITE_DONE)
 		return rc;
@@ -414,6 +426,8 @@ run_batch(struct store *st, struct batch *b)
 		writer_fail(st, b, rc, committing);
 		return;
 	}
+	if (st->prune_clock & 1)
+		st->prune_clock++;
 	idem_settle(st, true);
 	marks_committed(st);
 	segments_drop_empty(st);
@@ -422,7 +436,7 @@ run_batch(struct store *st, struct batch *b)
 		st->trouble = NULL;
 	}
 	publish_batch(st, b);
-	marks_evict(st);
+	marks_evict(st, b->n);
 	idem_expire(st, clock_wall_ms());
 }
 
@@ -431,14 +445,17 @@ checkpoint(struct store *st)
 {
 	int rc, left = 0;
 
-	if (st->n_wal < WAL_PAGES_CHECKPOINT)
+	if (st->n_wal < st->wal_checked)
+		st->wal_checked = 0;		/* it began anew */
+	if (st->n_wal < st->wal_checked + WAL_PAGES_CHECKPOINT)
 		return;
-	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_PASSIVE,
-	    &left, NULL);
+	st->wal_checked = st->n_wal;
+	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+	    st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
+	    SQLITE_CHECKPOINT_RESTART, &left, NULL);
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
 		log_warnx("store: %s: checkpoint: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
-	st->n_wal = 0;	/* the hook tells again with the next commit */
 }
 
 /* Announce what stands above the head: durable, though its publishers were told that
@@ -481,8 +498,8 @@ reopen(struct store *st)
 	if (clock_mono_ms() - st->broken_since < REOPEN_MS)
 		return;
 	st->broken_since = clock_mono_ms();
+	/* What memory holds of the topics stays: it was right at the last commit. */
 	db_close(&st->w);
-	marks_clear(st);
 	if (store_open_writer(st, err, sizeof(err)) == -1) {
 		log_warnx("store: reopen: %s", err);
 		return;
@@ -538,13 +555,8 @@ writer_main(void *arg)
 		/* An idle second, or retention in arrears: a transaction of its own. */
 		if (b.appends != NULL || st->prune_more || now - tick >= TICK_MS)
 			run_batch(st, &b);
-		if (now - tick >= TICK_MS && st->broken_since == 0) {
+		if (now - tick >= TICK_MS)
 			tick = now;
-			if (db_run(&st->w, S_idem_trim, 2, clock_wall_ms() -
-			    IDEM_TTL_MS, (int64_t)IDEM_TRIM_ROWS) != SQLITE_DONE)
-				log_warnx("store: %s: drop old idempotency keys: %s",
-				    st->path, sqlite3_errmsg(st->w.h));
-		}
 		if (st->broken_since == 0)
 			checkpoint(st);
 	}

@@ -226,8 +226,8 @@ q_shrink(struct stream *s)
 }
 
 /*
- * Drop what is queued but the entry under way, and gaps that would not be told again.
- * The cursor goes back to before the first event dropped; `next` is the seq of an event
+ * Drop what is queued but the entry under way and what could not be had again: a replay,
+ * and what was said of the cursor at the beginning.  The cursor goes back to before the first event dropped; `next` is the seq of an event
  * that was about to be queued, or 0.
  */
 static void
@@ -241,8 +241,10 @@ unqueue(struct stream *s, uint64_t next)
 
 	for (uint32_t i = 0; i < n; i++) {
 		e = q_at(s, i);
-		keep = (i == 0 && s->q_sent > 0) || e->kind == ENTRY_GAP ||
-		    e->kind == ENTRY_PREAMBLE || e->kind == ENTRY_EXPIRING;
+		keep = (i == 0 && s->q_sent > 0) || e->kind == ENTRY_FAULT ||
+		    e->kind == ENTRY_PREAMBLE || e->kind == ENTRY_EXPIRING ||
+		    (e->kind == ENTRY_EVENT &&
+		    e->frame->id.seq <= s->replay_through);
 		if (keep) {
 			s->q[(s->q_head + kept++) % s->q_cap] = e;
 			continue;
@@ -252,6 +254,8 @@ unqueue(struct stream *s, uint64_t next)
 			first = e->frame->id.seq;
 		if (e->kind == ENTRY_LIVE)
 			s->live_told = false;
+		if (e->kind == ENTRY_GAP)
+			s->told_lost = 0;
 		(void)entry_bytes(s, e, &len);
 		s->q_bytes -= len;
 		entry_unref(e);
@@ -259,6 +263,9 @@ unqueue(struct stream *s, uint64_t next)
 	s->q_len = kept;
 	if (first > 0)
 		s->cursor = first - 1;
+	s->counted = false;
+	if (s->want == WANT_PLAN && s->replay_through == 0)
+		s->want = WANT_AFTER;	/* the plan has moved past what was dropped */
 }
 
 static void
@@ -299,6 +306,7 @@ stream_fall_back(struct stream_env *env, struct stream *s)
 		return;
 	s->state = STREAM_CATCHING_UP;
 	s->want = WANT_AFTER;
+	s->counted = false;
 	set_ready(env, s);
 }
 
@@ -317,7 +325,8 @@ tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
 	}
 	stream_add_gap(&b, why, s->ask.topics, requested,
 	    store_id_of(env->store, oldest));
-	queue_control(env, s, ENTRY_GAP, "fanfare.gap", NULL, &b);
+	queue_control(env, s, why == GAP_EXPIRED ? ENTRY_GAP : ENTRY_FAULT,
+	    "fanfare.gap", NULL, &b);
 	buf_fini(&b);
 	s->gapped = true;
 	metric_add(METRIC_GAPS, 1);
@@ -418,9 +427,14 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		oldest = j->n > 0 ? j->frames[0]->id.seq : j->through;
 		tell_gap(env, s, GAP_EXPIRED, oldest);
 		s->told_lost = j->lost;
-		s->told_pruned = j->pruned_before;
+		s->told_pruned = j->pruned_before & 1 ? UINT64_MAX :
+		    j->pruned_before;
 	}
+	if (j->kind == PAGE_REPLAY)
+		s->replay_through = j->plan_head;
 	for (size_t i = 0; i < j->n && s->state == STREAM_CATCHING_UP; i++) {
+		if (j->frames[i]->id.seq <= s->cursor)
+			continue;	/* a replay in mid-stream: it had this one */
 		if ((e = entry_new(j->frames[i], ENTRY_EVENT)) == NULL) {
 			j->frames[i] = NULL;
 			stream_kill(env, s);
@@ -438,13 +452,15 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 	j->n = 0;
 	if (s->state == STREAM_DEAD)
 		return;
-	if ((j->kind == PAGE_REPLAY || j->kind == PAGE_PLAN) && j->more)
+	if (j->more)
 		s->want = WANT_PLAN;
 	else {
 		/* Complete up to there, also where nothing was for this stream. */
 		set_cursor(s, j->through);
 		s->want = WANT_AFTER;
 	}
+	if (s->blocked)
+		env->retime(env, s);	/* pages are not held for ever */
 	set_ready(env, s);
 }
 
@@ -453,6 +469,9 @@ stream_step(struct stream_env *env, struct stream *s)
 {
 	if (s->state != STREAM_CATCHING_UP || s->q_len > 0 || s->job_running)
 		return;
+	env->stamp++;
+	if (s->want != WANT_PLAN && s->cursor >= s->replay_through)
+		s->replay_through = 0;		/* all of it is sent */
 	switch (s->want) {
 	case WANT_LIVE:
 		go_live(env, s);
@@ -632,6 +651,14 @@ expiring_ms(const struct stream_env *env, const struct stream *s)
 	    (life / 10 < EXPIRING_MS ? life / 10 : EXPIRING_MS);
 }
 
+/* Does it keep a page, or most of one, that could be asked for again? */
+static bool
+holds_page(const struct stream *s)
+{
+	return s->state == STREAM_CATCHING_UP && s->blocked && s->q_len > 1 &&
+	    s->replay_through == 0 && q_at(s, s->q_len - 1)->kind == ENTRY_EVENT;
+}
+
 int64_t
 stream_due(const struct stream_env *env, const struct stream *s)
 {
@@ -644,8 +671,7 @@ stream_due(const struct stream_env *env, const struct stream *s)
 		if (at < due)
 			due = at;
 		at = s->progress_at + HOLD_MS;
-		if (s->state == STREAM_CATCHING_UP && s->q_len > 1 && at < due &&
-		    at > env->now_ms)
+		if (holds_page(s) && at < due)
 			due = at;
 	}
 	if (s->ask.expires_ms != 0) {
@@ -695,8 +721,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 		stream_kill(env, s);
 		return;
 	}
-	if (s->state == STREAM_CATCHING_UP && s->q_len > 1 && s->blocked &&
-	    env->now_ms >= s->progress_at + HOLD_MS && s->want == WANT_AFTER)
+	if (holds_page(s) && env->now_ms >= s->progress_at + HOLD_MS)
 		unqueue(s, 0);		/* others want the memory; asked for again */
 	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
 		if (s->state != STREAM_ENDING)
@@ -711,7 +736,10 @@ stream_timer(struct stream_env *env, struct stream *s)
 		buf_fini(&b);
 	}
 	if (s->end_at != 0 && env->now_ms >= s->end_at)
-		stream_end(env, s, CLOSE_DRAIN, "the server is restarting", 0);
+		stream_end(env, s, CLOSE_DRAIN, "the server is restarting",
+		    (env->drain_until > env->now_ms ?
+		    env->drain_until - env->now_ms : 0) + 1000 +
+		    (int64_t)clock_random(4000));
 	if (env->now_ms >= s->beat_at)
 		beat(env, s);
 }
@@ -795,6 +823,7 @@ stream_fini(struct stream_env *env, struct stream *s)
 	s->is_dirty = s->is_ready = false;
 	if (s->job_running) {
 		s->job->owner = NULL;	/* whoever gets it back frees it */
+		s->job->abandoned = true;
 		s->job = NULL;
 		s->job_running = false;
 	}

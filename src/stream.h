@@ -80,6 +80,9 @@ struct stream {
 	bool		 moved;		/* the cursor is no longer what was asked */
 	bool		 gapped;	/* some gap was announced */
 	bool		 live_told, expiring_told;
+	bool		 counted;	/* not too far behind, as of this catching up */
+	uint64_t	 replay_through; /* up to here what is queued is a replay: not
+					 * all there is, so it cannot be asked for again */
 	bool		 blocked;	/* the socket is full; EPOLLOUT is armed */
 	bool		 is_dirty, is_ready, armed;
 	struct page_job	*job;		/* under way, or (PAGE_PLAN) to go on with */
@@ -112,6 +115,8 @@ struct stream_env {
 	struct store	*store;
 	int64_t		 now_ms, wall_ms;	/* as of this pass */
 	/* limits and intervals */
+	uint64_t	 stamp;		/* of the step under way: see struct node */
+	int64_t		 drain_until;	/* 0: not draining */
 	size_t		 queue_bytes, max_replay, page_bytes;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
 	/* streams that owe something, that want a page, that are to be reaped */

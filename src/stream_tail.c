@@ -117,6 +117,20 @@ after_plain(struct stream_env *env, struct stream *s)
 	free(f.v);
 }
 
+/* Each topic is matched once a step, however many events it has. */
+static bool
+wants(struct stream_env *env, const struct stream *s, const struct entry *e)
+{
+	struct node *n = e->node;
+
+	if (n->stamp != env->stamp) {
+		n->stamp = env->stamp;
+		n->wanted = topics_match(s->ask.topics, e->frame->topic,
+		    e->frame->topic_len);
+	}
+	return n->wanted;
+}
+
 static void
 after_patterns(struct stream_env *env, struct stream *s)
 {
@@ -127,25 +141,21 @@ after_patterns(struct stream_env *env, struct stream *s)
 
 	/* Everything may match: that many events are too many for sure only when all
 	 * of them do, so count. */
-	if (env->tail.count - i > limit) {
+	if (!s->counted && env->tail.count - i > limit) {
 		size_t n = 0;
 
-		for (size_t k = i; k < env->tail.count && n <= limit; k++) {
-			e = tail_at(&env->tail, k);
-			if (topics_match(s->ask.topics, e->frame->topic,
-			    e->frame->topic_len))
-				n++;
-		}
+		for (size_t k = i; k < env->tail.count && n <= limit; k++)
+			n += wants(env, s, tail_at(&env->tail, k));
 		if (n > limit) {
 			catch_up_gap(env, s, GAP_TOO_FAR, env->tail.position, 0);
 			return;
 		}
 	}
+	s->counted = true;
 	for (; i < env->tail.count && i - from < SCAN_MAX; i++) {
 		e = tail_at(&env->tail, i);
 		seq = e->frame->id.seq;
-		if (topics_match(s->ask.topics, e->frame->topic,
-		    e->frame->topic_len)) {
+		if (wants(env, s, e)) {
 			bytes += entry_size(s, e);
 			if (s->q_len > 0 && bytes > env->page_bytes)
 				return;
@@ -219,9 +229,12 @@ catch_up_replay(struct stream_env *env, struct stream *s)
 		qsort(f.v, f.n, sizeof(struct entry *), by_seq);
 	if (f.n > REPLAY_MAX)
 		at = f.n - REPLAY_MAX;
+	/* In mid-stream, after too_far, it has had some of them. */
 	for (; at < f.n && s->state != STREAM_DEAD; at++)
-		catch_up_queue(env, s, f.v[at]);
+		if (f.v[at]->frame->id.seq > s->cursor)
+			catch_up_queue(env, s, f.v[at]);
 	free(f.v);
+	s->replay_through = env->tail.position;
 	if (s->cursor < env->tail.position)
 		s->cursor = env->tail.position;
 	s->want = WANT_AFTER;

@@ -21,8 +21,10 @@ struct stream;
 
 /* Why a frame is queued: an event, or which control event. */
 enum entry_kind {
-	ENTRY_EVENT, ENTRY_PREAMBLE, ENTRY_GAP, ENTRY_LIVE, ENTRY_PING,
-	ENTRY_EXPIRING, ENTRY_CLOSE,
+	ENTRY_EVENT, ENTRY_PREAMBLE, ENTRY_LIVE, ENTRY_PING, ENTRY_EXPIRING,
+	ENTRY_CLOSE,
+	ENTRY_GAP,		/* found on the way: would be found again */
+	ENTRY_FAULT,		/* a gap for the cursor that was brought */
 };
 
 struct entry {
@@ -50,6 +52,10 @@ struct node {
 	struct sub_ref	*subs;
 	uint32_t	 nsubs, subs_cap;
 	uint32_t	 nentries;
+	/* Whether the stream that is just being served asked for it; good while
+	 * `stamp` is that of the step. */
+	uint64_t	 stamp;
+	bool		 wanted;
 	struct entry	*newest;	/* NULL when nentries is 0 */
 };
 

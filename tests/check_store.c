@@ -736,7 +736,7 @@ model_read(void)
 			continue;
 		}
 		if (i == j->n) {
-			ck_assert_msg(j->more, "seq %llu of %s is missing",
+			ck_assert_msg(j->more || j->through < s, "seq %llu of %s is missing",
 			    (unsigned long long)s, ask);
 			break;
 		}
@@ -749,7 +749,8 @@ model_read(void)
 		    asked(j->topics, model[s].topic))
 			lost = s;
 	ck_assert_uint_eq(j->lost, lost);
-	if (!j->more)
+	/* A long way is cut into plans of 4,096. */
+	if (!j->more && j->n < 4096)
 		ck_assert_uint_eq(j->through, model_head);
 	else
 		ck_assert_uint_ge(j->through, j->frames[j->n - 1]->id.seq);
