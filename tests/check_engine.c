@@ -379,6 +379,98 @@ START_TEST(more_behind_than_allowed_is_told_and_begins_anew)
 }
 END_TEST
 
+START_TEST(a_replay_in_pages_tells_what_was_pruned_meanwhile)
+{
+	static struct client c;
+
+	hconf.tail_bytes = 32 << 10;
+	sconf.retain_events_per_topic = 300;
+	open_engine();
+	publish("a", 300, 1000);
+	subscribe(&c, "a", NULL, 300, 4096);
+	UNTIL(&c, c.events > 0);	/* the first page; it reads no more for now */
+	publish("a", 280, 1000);
+	UNTIL(&c, c.live);
+	UNTIL(&c, c.last == 580);
+	ck_assert_int_ge(c.gaps, 1);
+	ck_assert_str_eq(c.reason, "expired");
+	ck_assert_uint_lt(c.events, 580);
+	leave(&c);
+}
+END_TEST
+
+START_TEST(beginning_anew_in_mid_stream_repeats_nothing)
+{
+	static struct client c;
+
+	/* Little memory and a short way allowed: it falls too far behind, and its
+	 * replay=3 would show the quiet topic's again; take_block() refuses that. */
+	hconf.max_replay = 50;
+	hconf.queue_bytes = 32 << 10;
+	hconf.tail_bytes = 32 << 10;
+	open_engine();
+	publish("quiet", 3, 10);
+	subscribe(&c, "quiet busy", NULL, 3, 4096);
+	UNTIL(&c, c.live);
+	ck_assert_uint_eq(c.events, 3);
+	publish("busy", 400, 1000);
+	UNTIL(&c, c.last == 403);
+	ck_assert_int_eq(c.gaps, 1);
+	ck_assert_str_eq(c.reason, "too_far");
+	leave(&c);
+}
+END_TEST
+
+START_TEST(a_replay_that_waits_for_its_reader_stays_what_was_asked)
+{
+	static struct client c;
+	char name[16];
+
+	hconf.queue_bytes = 64 << 10;
+	open_engine();
+	for (int i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "t/%d", i);
+		publish(name, 50, 2000);	/* of which one each is wanted */
+	}
+	subscribe(&c, "t/0 t/1 t/2 t/3 t/4 t/5 t/6 t/7", NULL, 1, 4096);
+	/* Until its queue has run over, it reads nothing. */
+	publish("t/0", 100, 2000);
+	UNTIL(&c, c.last == 500);
+	ck_assert_uint_eq(c.events, 108);
+	ck_assert_int_eq(c.gaps, 0);
+	leave(&c);
+}
+END_TEST
+
+START_TEST(many_patterns_far_behind_do_not_hold_up_a_neighbour)
+{
+	static struct client patterns[8], c;
+	uint64_t zero = 0;
+	int64_t began;
+
+	hconf.threads = 1;
+	hconf.max_replay = 1000000;
+	open_engine();
+	for (int i = 0; i < 60; i++)
+		publish(i % 2 ? "x/y/z" : "a/b/c", 1000, 20);
+	subscribe(&c, "c", NULL, 0, 0);
+	UNTIL(&c, c.live);
+	for (int i = 0; i < 8; i++)
+		subscribe(&patterns[i], "p/*/1 p/*/2 p/*/3 p/*/4 p/*/5 p/**", &zero,
+		    0, 0);
+	began = clock_mono_ms();
+	publish("c", 1, 10);
+	UNTIL(&c, c.last == 60001);
+	/* Tens of milliseconds; minutes when each step looked at everything again. */
+	ck_assert_int_lt(clock_mono_ms() - began, 5000);
+	for (int i = 0; i < 8; i++) {
+		UNTIL(&patterns[i], patterns[i].live);
+		leave(&patterns[i]);
+	}
+	leave(&c);
+}
+END_TEST
+
 static void
 no_interest(void *arg, int number, const struct topics *t, int delta)
 {
@@ -620,6 +712,10 @@ suite(void)
 	tcase_add_test(t,
 	    a_slow_reader_is_caught_up_from_disk_when_memory_has_moved_on);
 	tcase_add_test(t, more_behind_than_allowed_is_told_and_begins_anew);
+	tcase_add_test(t, a_replay_in_pages_tells_what_was_pruned_meanwhile);
+	tcase_add_test(t, beginning_anew_in_mid_stream_repeats_nothing);
+	tcase_add_test(t, a_replay_that_waits_for_its_reader_stays_what_was_asked);
+	tcase_add_test(t, many_patterns_far_behind_do_not_hold_up_a_neighbour);
 	tcase_add_test(t,
 	    a_shard_too_far_behind_is_only_told_how_far_and_reads_the_log);
 	tcase_add_loop_test(t,

@@ -377,6 +377,7 @@ START_TEST(a_time_stands_for_the_first_event_at_or_after_it)
 	j->since_ms = clock_wall_ms() + 60000;
 	run_page(j);
 	ck_assert_str_eq(said(j), "");
+	ck_assert_uint_eq(j->cursor, store_head(st).seq);	/* never beyond */
 	page_job_free(j);
 }
 END_TEST
