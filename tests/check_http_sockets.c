@@ -328,6 +328,60 @@ START_TEST(a_reader_that_takes_nothing_is_let_go_and_resumes)
 }
 END_TEST
 
+/* libmicrohttpd aborts when it is stopped while a connection is suspended. */
+START_TEST(a_stop_amid_publishes_answers_them_and_ends_well)
+{
+	enum { CONNECTIONS = 32 };
+	struct server *s = server_start("--server.drain_time=100ms", NULL);
+	struct http *h[CONNECTIONS];
+	int64_t began = now_ms();
+	bool told = false;
+	int answered = 0, open = 0;
+
+	for (int i = 0; i < CONNECTIONS; i++) {
+		h[i] = http_open(s);
+		ck_assert_int_eq(try_http_send(h[i], "POST", "/publish?topic=a",
+		    AUTH, "x", 1), 0);
+	}
+	do {
+		open = 0;
+		for (int i = 0; i < CONNECTIONS; i++) {
+			struct answer *a;
+
+			if (h[i] == NULL)
+				continue;
+			open++;
+			switch (try_http_feed(h[i])) {
+			case 1:
+				a = try_http_receive(h[i], SOON);
+				ck_assert_ptr_nonnull(a);
+				ck_assert_msg(a->status == 200 ||
+				    (told && a->status == 503), "%d: %s", a->status,
+				    a->body);
+				answer_free(a);
+				answered++;
+				if (try_http_send(h[i], "POST", "/publish?topic=a",
+				    AUTH, "x", 1) == 0)
+					break;
+				/* FALLTHROUGH */
+			case -1:
+				ck_assert(told);
+				http_close(h[i]);
+				h[i] = NULL;
+				break;
+			}
+		}
+		if (!told && now_ms() - began > 300) {
+			server_signal(s, SIGTERM);
+			told = true;
+		}
+	} while (open > 0 && now_ms() - began < patience(15000));
+	ck_assert_int_gt(answered, CONNECTIONS);
+	ck_assert_int_eq(open, 0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -339,6 +393,7 @@ suite(void)
 	tcase_add_test(tc, the_end_of_a_stream_reaches_its_client_in_100_ms);
 	tcase_add_test(tc, a_soft_refusal_ends_within_100_ms);
 	tcase_add_test(tc, half_a_request_and_a_vanished_client_harm_nobody);
+	tcase_add_test(tc, a_stop_amid_publishes_answers_them_and_ends_well);
 	tc = harness_case(su, "slow", 90);
 	tcase_add_test(tc, a_slow_reader_gets_everything_and_costs_only_itself);
 	tcase_add_test(tc, a_reader_that_takes_nothing_is_let_go_and_resumes);
