@@ -77,7 +77,8 @@ source_files() {
 	done | sort
 }
 
-# Times are kept, so make sees only what has changed.
+# Only what differs is copied, and is new then: its own time may be older than what
+# was built from the copy before.
 mirror_source() {
 	mkdir -p "$top/build/sources"
 	source_files >"$top/build/files.new"
@@ -87,7 +88,14 @@ mirror_source() {
 			rm -f "$top/build/sources/$gone"
 		done
 	fi
-	(cd "$top" && tar -cf - -T build/files.new) | tar -xf - -C "$top/build/sources"
+	while IFS= read -r file; do
+		copy=$top/build/sources/$file
+		if ! cmp -s "$top/$file" "$copy"; then
+			mkdir -p "${copy%/*}"
+			cp "$top/$file" "$copy"
+		fi
+		[ ! -x "$top/$file" ] || [ -x "$copy" ] || chmod +x "$copy"
+	done <"$top/build/files.new"
 	mv "$top/build/files.new" "$top/build/files"
 	if [ ! -x "$top/build/sources/configure" ]; then
 		logged "$top/build/autoreconf.log" sh -c \
