@@ -63,211 +63,6 @@ stream_free(struct stream *s)
 	free(s);
 }
 
-static struct entry *
-q_at(const struct stream *s, uint32_t i)
-{
-	return s->q[(s->q_head + i) % s->q_cap];
-}
-
-/* The bytes of an entry in this stream's format; NULL when memory ran out. */
-static const char *
-entry_bytes(const struct stream *s, const struct entry *e, size_t *len)
-{
-	const struct frame_text *t;
-
-	if (!s->ask.envelope || e->kind != ENTRY_EVENT) {
-		*len = e->frame->raw_len;
-		return e->frame->raw;
-	}
-	if ((t = frame_envelope(e->frame)) == NULL) {
-		*len = 0;
-		return NULL;
-	}
-	*len = t->len;
-	return t->p;
-}
-
-static void
-set_dirty(struct stream_env *env, struct stream *s)
-{
-	if (s->is_dirty || s->blocked || s->state == STREAM_DEAD)
-		return;
-	s->is_dirty = true;
-	TAILQ_INSERT_TAIL(&env->dirty, s, dirty);
-}
-
-/* Ready for a step: nothing queued, nothing asked for, the socket takes bytes. */
-static void
-set_ready(struct stream_env *env, struct stream *s)
-{
-	if (s->is_ready || s->blocked || s->state != STREAM_CATCHING_UP ||
-	    s->q_len > 0 || s->job_running)
-		return;
-	s->is_ready = true;
-	TAILQ_INSERT_TAIL(&env->ready, s, ready);
-}
-
-void
-stream_kill(struct stream_env *env, struct stream *s)
-{
-	if (s->state == STREAM_DEAD)
-		return;
-	s->state = STREAM_DEAD;
-	TAILQ_INSERT_TAIL(&env->dead, s, dead);
-}
-
-/* Borrows the entry: the queue takes a reference of its own. */
-static void
-queue(struct stream_env *env, struct stream *s, struct entry *e)
-{
-	struct entry **grown;
-	uint32_t cap;
-	size_t len;
-
-	if (entry_bytes(s, e, &len) == NULL)
-		goto nomem;
-	if (s->q_len == s->q_cap) {
-		cap = s->q_cap * 2;
-		if ((grown = malloc(cap * sizeof(struct entry *))) == NULL)
-			goto nomem;
-		for (uint32_t i = 0; i < s->q_len; i++)
-			grown[i] = q_at(s, i);
-		if (s->q != s->q_inline)
-			free(s->q);
-		s->q = grown;
-		s->q_cap = cap;
-		s->q_head = 0;
-	}
-	if (s->q_len == 0)
-		s->progress_at = env->now_ms;	/* the clock of a stall starts */
-	e->refs++;
-	s->q[(s->q_head + s->q_len) % s->q_cap] = e;
-	s->q_len++;
-	s->q_bytes += len;
-	set_dirty(env, s);
-	return;
-
-nomem:
-	/* The client will come back with its cursor. */
-	log_warnx("stream: out of memory; one stream is dropped");
-	stream_kill(env, s);
-}
-
-static void
-queue_bytes(struct stream_env *env, struct stream *s, struct buf *b,
-    enum entry_kind kind)
-{
-	struct entry *e = NULL;
-
-	if (s->state == STREAM_DEAD || s->state == STREAM_ENDING) {
-		buf_fini(b);
-		return;
-	}
-	if (!b->failed)
-		e = entry_new(frame_new_bytes(b->p, b->len), kind);
-	buf_fini(b);
-	if (e == NULL) {
-		stream_kill(env, s);
-		return;
-	}
-	queue(env, s, e);
-	entry_unref(e);
-}
-
-static void
-queue_control(struct stream_env *env, struct stream *s, enum entry_kind kind,
-    const char *name, struct event_id *id, const struct buf *data)
-{
-	struct buf b = { 0 };
-	char text[EVENT_ID_SIZE];
-
-	if (id != NULL)
-		(void)event_id_format(text, *id);
-	if (data->failed)
-		b.failed = true;
-	else
-		sse_add_event(&b, id != NULL ? text : NULL, name, strlen(name),
-		    data->p, data->len);
-	queue_bytes(env, s, &b, kind);
-}
-
-/* The first entry is done with. */
-static void
-q_shift(struct stream *s)
-{
-	struct entry *e = q_at(s, 0);
-	size_t len = 0;
-
-	(void)entry_bytes(s, e, &len);
-	s->q_head = (s->q_head + 1) % s->q_cap;
-	s->q_len--;
-	s->q_bytes -= len;
-	s->q_sent = 0;
-	entry_unref(e);
-}
-
-static void
-q_clear(struct stream *s)
-{
-	while (s->q_len > 0)
-		q_shift(s);
-}
-
-/* A long queue was an exception: an idle stream is its struct. */
-static void
-q_shrink(struct stream *s)
-{
-	if (s->q_len > 0 || s->q == s->q_inline)
-		return;
-	free(s->q);
-	s->q = s->q_inline;
-	s->q_cap = STREAM_INLINE;
-	s->q_head = 0;
-}
-
-/*
- * Drop what is queued but the entry under way and what could not be had again: a replay,
- * and what was said of the cursor at the beginning.  The cursor goes back to before the first event dropped; `next` is the seq of an event
- * that was about to be queued, or 0.
- */
-static void
-unqueue(struct stream *s, uint64_t next)
-{
-	struct entry *e;
-	uint32_t n = s->q_len, kept = 0;
-	uint64_t first = next;
-	size_t len;
-	bool keep;
-
-	for (uint32_t i = 0; i < n; i++) {
-		e = q_at(s, i);
-		keep = (i == 0 && s->q_sent > 0) || e->kind == ENTRY_FAULT ||
-		    e->kind == ENTRY_PREAMBLE || e->kind == ENTRY_EXPIRING ||
-		    (e->kind == ENTRY_EVENT &&
-		    e->frame->id.seq <= s->replay_through);
-		if (keep) {
-			s->q[(s->q_head + kept++) % s->q_cap] = e;
-			continue;
-		}
-		if (e->kind == ENTRY_EVENT && (first == 0 ||
-		    e->frame->id.seq < first))
-			first = e->frame->id.seq;
-		if (e->kind == ENTRY_LIVE)
-			s->live_told = false;
-		if (e->kind == ENTRY_GAP)
-			s->told_lost = 0;
-		(void)entry_bytes(s, e, &len);
-		s->q_bytes -= len;
-		entry_unref(e);
-	}
-	s->q_len = kept;
-	if (first > 0)
-		s->cursor = first - 1;
-	s->counted = false;
-	if (s->want == WANT_PLAN && s->replay_through == 0)
-		s->want = WANT_AFTER;	/* the plan has moved past what was dropped */
-}
-
 static void
 set_cursor(struct stream *s, uint64_t seq)
 {
@@ -285,17 +80,17 @@ stream_offer(struct stream_env *env, struct stream *s, struct entry *e)
 
 	if (s->state != STREAM_LIVE || seq <= s->cursor)
 		return;
-	if (entry_bytes(s, e, &len) == NULL)
+	if (stream_entry_bytes(s, e, &len) == NULL)
 		len = env->queue_bytes;		/* no memory: from the log, later */
 	if (s->q_len > 0 && s->q_bytes - s->q_sent + len > env->queue_bytes) {
 		metric_add(METRIC_STREAMS_OVERRUN, 1);
-		unqueue(s, seq);
+		stream_unqueue(s, seq);
 		s->state = STREAM_CATCHING_UP;
 		s->want = WANT_AFTER;
-		set_ready(env, s);
+		stream_set_ready(env, s);
 		return;
 	}
-	queue(env, s, e);
+	stream_queue(env, s, e);
 	set_cursor(s, seq);
 }
 
@@ -307,7 +102,7 @@ stream_fall_back(struct stream_env *env, struct stream *s)
 	s->state = STREAM_CATCHING_UP;
 	s->want = WANT_AFTER;
 	s->counted = false;
-	set_ready(env, s);
+	stream_set_ready(env, s);
 }
 
 /* A gap, and what follows from it: see DESIGN on the four reasons. */
@@ -325,7 +120,7 @@ tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
 	}
 	stream_add_gap(&b, why, s->ask.topics, requested,
 	    store_id_of(env->store, oldest));
-	queue_control(env, s, why == GAP_EXPIRED ? ENTRY_GAP : ENTRY_FAULT,
+	stream_queue_control(env, s, why == GAP_EXPIRED ? ENTRY_GAP : ENTRY_FAULT,
 	    "fanfare.gap", NULL, &b);
 	buf_fini(&b);
 	s->gapped = true;
@@ -363,7 +158,7 @@ go_live(struct stream_env *env, struct stream *s)
 	    "true" : "false");
 	stream_add_topics(&b, s->ask.topics);
 	buf_addc(&b, '}');
-	queue_control(env, s, ENTRY_LIVE, "fanfare.live", &id, &b);
+	stream_queue_control(env, s, ENTRY_LIVE, "fanfare.live", &id, &b);
 	buf_fini(&b);
 }
 
@@ -417,7 +212,7 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		    store_head(env->store).seq);
 		if (j->kind != PAGE_SINCE) {
 			begin_anew(env, s);
-			set_ready(env, s);
+			stream_set_ready(env, s);
 			return;
 		}
 	} else if (j->lost > s->cursor && (j->lost > s->told_lost ||
@@ -441,7 +236,7 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 			break;
 		}
 		j->frames[i] = NULL;
-		queue(env, s, e);
+		stream_queue(env, s, e);
 		set_cursor(s, e->frame->id.seq);
 		entry_unref(e);
 	}
@@ -461,7 +256,7 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 	}
 	if (s->blocked)
 		env->retime(env, s);	/* pages are not held for ever */
-	set_ready(env, s);
+	stream_set_ready(env, s);
 }
 
 void
@@ -501,13 +296,13 @@ stream_step(struct stream_env *env, struct stream *s)
 	if (s->state == STREAM_CATCHING_UP && !s->job_running &&
 	    s->want == WANT_AFTER && s->cursor >= env->tail.position)
 		go_live(env, s);
-	set_ready(env, s);
+	stream_set_ready(env, s);
 }
 
 void
 catch_up_queue(struct stream_env *env, struct stream *s, struct entry *e)
 {
-	queue(env, s, e);
+	stream_queue(env, s, e);
 	set_cursor(s, e->frame->id.seq);
 }
 
@@ -553,14 +348,14 @@ stream_write(struct stream_env *env, struct stream *s)
 	}
 	while (s->state != STREAM_DEAD && s->q_len > 0) {
 		if (share == 0) {
-			set_dirty(env, s);	/* the rest in the next pass */
+			stream_set_dirty(env, s);	/* the rest in the next pass */
 			return;
 		}
 		asked = 0;
 		for (m.msg_iovlen = 0; m.msg_iovlen < s->q_len &&
 		    m.msg_iovlen < IOV_MAX_ENTRIES && asked < share;
 		    m.msg_iovlen++) {
-			p = entry_bytes(s, q_at(s, (uint32_t)m.msg_iovlen), &len);
+			p = stream_entry_bytes(s, stream_queue_at(s, (uint32_t)m.msg_iovlen), &len);
 			left = m.msg_iovlen == 0 ? s->q_sent : 0;
 			iov[m.msg_iovlen].iov_base = (void *)(uintptr_t)(p + left);
 			iov[m.msg_iovlen].iov_len = len - left;
@@ -582,15 +377,15 @@ stream_write(struct stream_env *env, struct stream *s)
 		env->sent_bytes += n;
 		share -= (size_t)n < share ? (size_t)n : share;
 		for (left = (size_t)n; left > 0;) {
-			(void)entry_bytes(s, q_at(s, 0), &len);
+			(void)stream_entry_bytes(s, stream_queue_at(s, 0), &len);
 			if (left < len - s->q_sent) {
 				s->q_sent += (uint32_t)left;
 				break;
 			}
 			left -= len - s->q_sent;
-			if (q_at(s, 0)->kind == ENTRY_EVENT)
+			if (stream_queue_at(s, 0)->kind == ENTRY_EVENT)
 				env->deliveries++;
-			q_shift(s);
+			stream_queue_shift(s);
 		}
 		if ((size_t)n < asked) {
 			s->blocked = true;
@@ -601,11 +396,11 @@ stream_write(struct stream_env *env, struct stream *s)
 	}
 	if (s->state == STREAM_DEAD)
 		return;
-	q_shrink(s);
+	stream_queue_shrink(s);
 	if (s->state == STREAM_ENDING)
 		finish(env, s);
 	else
-		set_ready(env, s);
+		stream_set_ready(env, s);
 }
 
 void
@@ -616,9 +411,9 @@ stream_writable(struct stream_env *env, struct stream *s)
 	s->blocked = false;
 	env->arm(env, s, false);
 	if (s->q_len > 0 || s->state == STREAM_ENDING)
-		set_dirty(env, s);
+		stream_set_dirty(env, s);
 	else
-		set_ready(env, s);
+		stream_set_ready(env, s);
 }
 
 void
@@ -631,13 +426,13 @@ stream_end(struct stream_env *env, struct stream *s, enum close_reason why,
 		return;
 	if (retry_ms == 0)
 		retry_ms = stream_jitter(env->retry_ms);
-	unqueue(s, 0);
+	stream_unqueue(s, 0);
 	stream_add_close(&b, why, detail, retry_ms);
-	queue_bytes(env, s, &b, ENTRY_CLOSE);
+	stream_queue_bytes(env, s, &b, ENTRY_CLOSE);
 	if (s->state == STREAM_DEAD)
 		return;
 	s->state = STREAM_ENDING;
-	set_dirty(env, s);
+	stream_set_dirty(env, s);
 }
 
 /* 30 s before the end, or a tenth of what was left when it came. */
@@ -656,7 +451,7 @@ static bool
 holds_page(const struct stream *s)
 {
 	return s->state == STREAM_CATCHING_UP && s->blocked && s->q_len > 1 &&
-	    s->replay_through == 0 && q_at(s, s->q_len - 1)->kind == ENTRY_EVENT;
+	    s->replay_through == 0 && stream_queue_at(s, s->q_len - 1)->kind == ENTRY_EVENT;
 }
 
 int64_t
@@ -697,7 +492,7 @@ beat(struct stream_env *env, struct stream *s)
 		return;
 	if (!s->ask.visible_heartbeat || s->state != STREAM_LIVE) {
 		buf_adds(&b, ": hb\n");
-		queue_bytes(env, s, &b, ENTRY_PING);
+		stream_queue_bytes(env, s, &b, ENTRY_PING);
 		return;
 	}
 	if (s->cursor < env->tail.position)
@@ -705,7 +500,7 @@ beat(struct stream_env *env, struct stream *s)
 	id.seq = s->cursor;
 	id.epoch = store_head(env->store).epoch;
 	buf_adds(&b, "{}");
-	queue_control(env, s, ENTRY_PING, "fanfare.ping", &id, &b);
+	stream_queue_control(env, s, ENTRY_PING, "fanfare.ping", &id, &b);
 	buf_fini(&b);
 }
 
@@ -722,7 +517,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 		return;
 	}
 	if (holds_page(s) && env->now_ms >= s->progress_at + HOLD_MS)
-		unqueue(s, 0);		/* others want the memory; asked for again */
+		stream_unqueue(s, 0);		/* others want the memory; asked for again */
 	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
 		if (s->state != STREAM_ENDING)
 			metric_add(METRIC_STREAMS_EXPIRED, 1);
@@ -732,7 +527,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 		s->expiring_told = true;
 		buf_addf(&b, "{\"expires_in\":%lld}",
 		    (long long)(s->ask.expires_ms - env->wall_ms));
-		queue_control(env, s, ENTRY_EXPIRING, "fanfare.expiring", NULL, &b);
+		stream_queue_control(env, s, ENTRY_EXPIRING, "fanfare.expiring", NULL, &b);
 		buf_fini(&b);
 	}
 	if (s->end_at != 0 && env->now_ms >= s->end_at)
@@ -779,7 +574,7 @@ stream_init(struct stream_env *env, struct stream *s)
 	    (int64_t)clock_random((uint64_t)env->heartbeat_ms / 2 + 1);
 	buf_addf(&b, "retry: %lld\n: fanfare\n",
 	    (long long)stream_jitter(env->retry_ms));
-	queue_bytes(env, s, &b, ENTRY_PREAMBLE);
+	stream_queue_bytes(env, s, &b, ENTRY_PREAMBLE);
 	if (s->ask.cursor_is_good) {
 		s->cursor = s->ask.cursor;
 		s->want = WANT_AFTER;
@@ -813,7 +608,7 @@ stream_fini(struct stream_env *env, struct stream *s)
 		}
 	}
 	s->nsubs = 0;
-	q_clear(s);
+	stream_queue_clear(s);
 	if (s->is_dirty)
 		TAILQ_REMOVE(&env->dirty, s, dirty);
 	if (s->is_ready)
