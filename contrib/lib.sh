@@ -68,7 +68,7 @@ source_files() {
 		    -o -name node_modules -o -name .deps -o -name autom4te.cache \) \
 		    -prune -o -type f ! -name '*.o' ! -name '*.a' ! -name '*.log' \
 		    ! -name '*.trs' ! -name config.h ! -name config.status \
-		    ! -name stamp-h1 ! -name Makefile ! -name '*_text.[ch]' \
+		    ! -name stamp-h1 ! -name Makefile ! -name sql_text.[ch] ! -name page_text.[ch] \
 		    ! -name '*.db*' ! -path ./fanfare \
 		    ! \( -path './tests/check_*' ! -name '*.[ch]' \) -print |
 		    sed 's|^\./||')
