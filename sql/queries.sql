@@ -1,6 +1,13 @@
 -- The queries of the log, each after a line that names it: the build turns
 -- "--: topic_find" into the constant sql_topic_find.
 
+--: begin_write
+BEGIN IMMEDIATE;
+--: begin_read
+BEGIN;
+--: commit
+COMMIT;
+
 --: epoch_insert
 INSERT INTO epoch (epoch, first_seq, opened_ms) VALUES (?1, ?2, ?3);
 --: epoch_all

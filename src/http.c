@@ -106,9 +106,15 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 		(void)MHD_add_response_header(r, "Content-Type", type);
 	for (; headers != NULL && headers[0] != NULL; headers += 2)
 		(void)MHD_add_response_header(r, headers[0], headers[1]);
-	if (MHD_get_response_header(r, "Cache-Control") == NULL)
-		(void)MHD_add_response_header(r, "Cache-Control", "no-store");
-	rq_add_headers(rq, r);
+	/* What only matters to a browser that reads; each header costs a publish. */
+	if (status == 200 && rq->append != NULL)
+		access_cors(rq, r);
+	else {
+		if (MHD_get_response_header(r, "Cache-Control") == NULL)
+			(void)MHD_add_response_header(r, "Cache-Control",
+			    "no-store");
+		rq_add_headers(rq, r);
+	}
 	if (rq->deferring) {
 		rq->deferred = r;
 		rq->deferred_status = status;
@@ -117,6 +123,14 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 	ok = MHD_queue_response(rq->conn, status, r);
 	MHD_destroy_response(r);
 	return ok == MHD_YES ? ANSWERED : ANSWER_FAILED;
+}
+
+/* Drawn for a problem only: random bytes are a system call. */
+static void
+draw_ref(struct request *rq)
+{
+	(void)snprintf(rq->ref, sizeof(rq->ref), "%08x",
+	    (unsigned int)clock_random(UINT32_MAX));
 }
 
 enum answer
@@ -134,6 +148,7 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	enum answer a;
 	size_t n = 0;
 
+	draw_ref(rq);
 	log_info("http: %u %s ref=%s %s %.*s from %s%s%s", status,
 	    problem_code(p), rq->ref, rq->method, (int)rq->path_len, rq->uri,
 	    rq->peer, why != NULL || detail != NULL ? ": " : "",
@@ -224,8 +239,6 @@ begin_request(void *cls, const char *uri, struct MHD_Connection *c)
 	rq->path_len = strcspn(rq->uri, "?");
 	mark = rq->uri + rq->path_len;
 	rq->query = *mark == '?' ? mark + 1 : mark;
-	(void)snprintf(rq->ref, sizeof(rq->ref), "%08x",
-	    (unsigned int)clock_random(UINT32_MAX));
 	metric_add(METRIC_REQUESTS, 1);
 	return rq;
 }
@@ -564,7 +577,7 @@ wait_time(struct http *h)
 
 	for (size_t i = 0; i < h->nlisteners; i++)
 		if (MHD_get_timeout(h->listeners[i].daemon, &ms) == MHD_YES &&
-		    ms < (MHD_UNSIGNED_LONG_LONG)wait) {
+		    ms <= (MHD_UNSIGNED_LONG_LONG)wait) {
 			wait = (int)ms;
 			h->listeners[i].due = true;
 		}
@@ -595,19 +608,20 @@ http_main(void *arg)
 	struct http *h = arg;
 	struct epoll_event evs[LISTENERS_MAX + 1];
 	struct listener *l;
-	int n;
+	int n, wait;
 
 	/* When stopping, whoever waits for a commit is still answered; the store answers
 	 * all of them, but nothing may keep the process for ever. */
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
-		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1, wait_time(h));
+		wait = wait_time(h);
+		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1, wait);
 		if (n == -1 && errno != EINTR)
 			log_warn("http: epoll_wait");
 		for (int i = 0; i < n; i++)
 			if ((l = evs[i].data.ptr) != NULL)
 				l->ready = true;
 		take_mail(h);
-		run_daemons(h, n <= 0);
+		run_daemons(h, n <= 0 && wait == WAIT_MS);
 	}
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
@@ -628,6 +642,7 @@ http_start(struct http *h)
 		log_warn("http: start");
 		return -1;
 	}
+	(void)pthread_setname_np(h->thread, "fanfare-http");
 	h->started = true;
 	return 0;
 }

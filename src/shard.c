@@ -560,6 +560,7 @@ shard_start(struct shard *sh)
 		log_warn("shard: start");
 		return -1;
 	}
+	(void)pthread_setname_np(sh->thread, "fanfare-stream");
 	sh->started = true;
 	return 0;
 }

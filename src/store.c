@@ -268,12 +268,34 @@ settle(struct store *st, uint64_t last)
 	    (int64_t)st->forgotten, (int64_t)st->settled) == SQLITE_DONE ? 0 : -1;
 }
 
+/* The newest one's row is as old as the segment: see segments_write(). */
+static int
+recount_newest(struct store *st)
+{
+	struct segment *s = &st->segs[st->nsegs - 1];
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(&st->w, S_event_range)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)(s->segment << SEGMENT_SHIFT));
+	(void)sqlite3_bind_int64(q, 2,
+	    (int64_t)((s->segment + 1) << SEGMENT_SHIFT));
+	s->events = s->bytes = 0;
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		s->events++;
+		s->bytes += (uint64_t)sqlite3_column_int64(q, 4) + EVENT_OVERHEAD;
+	}
+	(void)sqlite3_reset(q);
+	s->changed = true;
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
 static int
 load_segments(struct store *st)
 {
 	sqlite3_stmt *q;
 	struct segment *s;
-	uint64_t events = 0, bytes = 0;
 	int rc;
 
 	st->nsegs = 0;
@@ -287,15 +309,19 @@ load_segments(struct store *st)
 		s->bytes = (uint64_t)sqlite3_column_int64(q, 2);
 		s->first_ms = sqlite3_column_int64(q, 3);
 		s->changed = false;
-		events += s->events;
-		bytes += s->bytes;
+		s->has_row = true;
 	}
 	(void)sqlite3_reset(q);
-	st->n_events = events;
-	st->n_bytes = bytes;
+	if (rc != SQLITE_DONE || (st->nsegs > 0 && recount_newest(st) == -1))
+		return -1;
+	st->n_events = st->n_bytes = 0;
+	for (size_t i = 0; i < st->nsegs; i++) {
+		st->n_events += st->segs[i].events;
+		st->n_bytes += st->segs[i].bytes;
+	}
 	st->n_segments = st->nsegs;
 	st->front_n = st->front_at = 0;
-	return rc == SQLITE_DONE ? 0 : -1;
+	return 0;
 }
 
 int

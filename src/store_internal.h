@@ -29,6 +29,7 @@
 
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\
+	X(begin_write) X(begin_read) X(commit)				\
 	X(epoch_insert) X(epoch_all) X(epoch_trim)			\
 	X(topic_find) X(topic_name) X(topic_insert) X(topic_update)	\
 	X(topic_last_id) X(topic_range) X(topic_from) X(topic_all)	\
@@ -89,7 +90,7 @@ struct segment {
 	uint64_t	segment;
 	uint64_t	events, bytes;
 	int64_t		first_ms;
-	bool		changed;
+	bool		changed, has_row;
 };
 
 /* A row of the oldest segment, to be pruned in seq order. */
@@ -160,6 +161,7 @@ struct store {
 	size_t		 front_n, front_at, front_cap;
 	uint64_t	 front_segment;
 	bool		 prune_more;		/* the last step did not finish */
+	size_t		 unpruned, unpruned_commits;	/* events, since that step */
 	uint64_t	 wal_checked;		/* its pages at the last checkpoint */
 	struct map	*idem;
 	struct idem_list idems;

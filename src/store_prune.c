@@ -51,7 +51,11 @@ segment_of(struct store *st, uint64_t segment, bool make, int64_t now_ms)
 	return &st->segs[lo];
 }
 
-/* Write the counters that changed; rows of emptied segments go. */
+/*
+ * Write the counters that changed; rows of emptied segments go.  Those of the newest
+ * segment change with every commit: its row is made with it and then left alone, and
+ * who loads the log counts that segment anew.
+ */
 int
 segments_write(struct store *st)
 {
@@ -60,7 +64,8 @@ segments_write(struct store *st)
 
 	for (size_t i = 0; i < st->nsegs; i++) {
 		s = &st->segs[i];
-		if (!s->changed)
+		if (!s->changed ||
+		    (i == st->nsegs - 1 && s->has_row && s->events > 0))
 			continue;
 		if (s->events == 0)
 			rc = db_run(&st->w, S_segment_delete, 1,
@@ -72,6 +77,7 @@ segments_write(struct store *st)
 		if (rc != SQLITE_DONE)
 			return rc;
 		s->changed = false;
+		s->has_row = true;
 	}
 	return SQLITE_DONE;
 }

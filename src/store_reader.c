@@ -425,7 +425,7 @@ run_walk(struct walk *w)
 
 	if (find_chains(w) == -1)
 		return -1;
-	if (db_exec(w->db, "BEGIN") != SQLITE_OK)
+	if (db_run(w->db, S_begin_read, 0) != SQLITE_DONE)
 		return -1;
 	switch (j->kind) {
 	case PAGE_AFTER:
@@ -503,7 +503,7 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 	if (db->h != NULL && sqlite3_get_autocommit(db->h) == 0) {
 		for (size_t i = 0; i < STATEMENT_COUNT; i++)
 			(void)sqlite3_reset(db->stmts[i]);
-		(void)db_exec(db, "COMMIT");
+		(void)db_run(db, S_commit, 0);
 	}
 	if (rc == -1)
 		db_close(db);		/* the next job opens it anew */

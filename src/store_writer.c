@@ -23,6 +23,8 @@
 #define MAX_EVENTS_PER_COMMIT	8192
 #define TICK_MS			1000
 #define PRUNE_IDLE_ROWS		512
+#define PRUNE_EVENTS		256	/* retention has a look after so many events */
+#define PRUNE_COMMITS		16	/* or commits */
 #define REOPEN_MS		1000
 
 /* What one transaction holds, until it is answered. */
@@ -356,6 +358,25 @@ idem_trim(struct store *st, size_t rows)
 	    oldest->seq : st->next_seq), (int64_t)rows);
 }
 
+/* Not with each small commit: whatever goes dirties pages of its own. */
+static int
+retain(struct store *st, const struct batch *b, int64_t now_ms)
+{
+	size_t rows;
+	int rc;
+
+	st->unpruned += b->n;
+	if (b->n > 0 && st->unpruned < PRUNE_EVENTS &&
+	    ++st->unpruned_commits < PRUNE_COMMITS)
+		return SQLITE_DONE;
+	/* Twice what came in, so that a log over its limit shrinks while it is fed. */
+	rows = b->n > 0 ? 2 * st->unpruned + 16 : PRUNE_IDLE_ROWS;
+	st->unpruned = st->unpruned_commits = 0;
+	if ((rc = prune_step(st, now_ms, rows)) != SQLITE_DONE)
+		return rc;
+	return idem_trim(st, rows + 64);
+}
+
 static int
 commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing)
 {
@@ -363,15 +384,12 @@ commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing
 	int rc;
 
 	*committing = false;
-	if ((rc = db_exec(&st->w, "BEGIN IMMEDIATE")) != SQLITE_OK)
+	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
 		return rc;
 	for (a = b->appends; a != NULL; a = a->next)
 		if ((rc = stage(st, b, a, now_ms)) != SQLITE_DONE)
 			return rc;
-	/* Twice what came in, so that a log over its limit shrinks while it is fed. */
-	if ((rc = prune_step(st, now_ms, b->n > 0 ? 2 * b->n + 16 :
-	    PRUNE_IDLE_ROWS)) != SQLITE_DONE ||
-	    (rc = idem_trim(st, 2 * b->n + 64)) != SQLITE_DONE ||
+	if ((rc = retain(st, b, now_ms)) != SQLITE_DONE ||
 	    (rc = marks_forget(st, b->n)) != SQLITE_DONE ||
 	    (rc = marks_flush_late(st, false)) != SQLITE_DONE ||
 	    (rc = segments_write(st)) != SQLITE_DONE)
@@ -382,7 +400,7 @@ commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing
 	    (int64_t)st->settled)) != SQLITE_DONE)
 		return rc;
 	*committing = true;
-	if ((rc = db_exec(&st->w, "COMMIT")) != SQLITE_OK)
+	if ((rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)
 		return rc;
 	st->state_changed = false;
 	st->n_commits++;
@@ -562,11 +580,11 @@ writer_main(void *arg)
 	}
 	/* A clean stop leaves nothing to catch up with. */
 	if (st->broken_since == 0 &&
-	    db_exec(&st->w, "BEGIN IMMEDIATE") == SQLITE_OK) {
+	    db_run(&st->w, S_begin_write, 0) == SQLITE_DONE) {
 		if (marks_flush_late(st, true) != SQLITE_DONE ||
 		    db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
 		    (int64_t)st->forgotten, (int64_t)st->settled) != SQLITE_DONE ||
-		    db_exec(&st->w, "COMMIT") != SQLITE_OK)
+		    db_run(&st->w, S_commit, 0) != SQLITE_DONE)
 			(void)db_exec(&st->w, "ROLLBACK");
 	}
 	free(b.frames);
