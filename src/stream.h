@@ -50,59 +50,63 @@ enum close_reason {
 	CLOSE_OVERLOAD, CLOSE_DRAIN,
 };
 
-/* What the http thread fills in. */
+/* What the http thread fills in.  What every write looks at stands first. */
 struct stream_ask {
-	struct topics	*topics;	/* one reference */
+	int64_t		 expires_ms;	/* wall clock; 0 = never */
+	bool		 envelope, visible_heartbeat;
 	bool		 has_cursor, cursor_is_good;
+	struct topics	*topics;	/* one reference */
 	enum gap_reason	 cursor_fault;	/* when it is not good */
 	uint64_t	 cursor;	/* seq, when good */
-	char		 requested[64];	/* the cursor as sent, if it is printable */
 	size_t		 replay;	/* 0: none */
 	int64_t		 since_ms;	/* wall clock; 0: none */
-	bool		 envelope, visible_heartbeat;
-	int64_t		 expires_ms;	/* wall clock; 0 = never */
 	uint64_t	 key_id;	/* of the key that vouches; 0 = none needed */
+	char		 requested[64];	/* the cursor as sent, if it is printable */
 	char		 peer[48];	/* whose limit it counts against */
 };
 
 #define STREAM_INLINE	4
 
+/* In order of how often it is used: an event for a quiet stream touches what comes
+ * before `topics` and little else, and there are thousands of streams. */
 struct stream {
 	struct msg	 msg;		/* first: it travels to its shard */
 	unsigned int	 magic;
 	int		 fd;
-	struct stream_ask ask;
 	enum stream_state state;
 	enum stream_want want;
-	uint64_t	 cursor;
-	uint64_t	 told_lost;	/* a gap told of what was lost up to here... */
-	uint64_t	 told_pruned;	/* ...when so much had been pruned */
+	bool		 is_dirty, is_ready, armed;
+	bool		 blocked;	/* the socket is full; EPOLLOUT is armed */
+	bool		 job_running;
 	bool		 moved;		/* the cursor is no longer what was asked */
 	bool		 gapped;	/* some gap was announced */
 	bool		 live_told, expiring_told;
 	bool		 counted;	/* not too far behind, as of this catching up */
-	uint64_t	 replay_through; /* up to here what is queued is a replay: not
-					 * all there is, so it cannot be asked for again */
-	bool		 blocked;	/* the socket is full; EPOLLOUT is armed */
-	bool		 is_dirty, is_ready, armed;
-	struct page_job	*job;		/* under way, or (PAGE_PLAN) to go on with */
-	bool		 job_running;
+	uint64_t	 cursor;
 
 	/* the queue: a ring, inline while it is short */
 	struct entry	**q, *q_inline[STREAM_INLINE];
 	uint32_t	 q_cap, q_head, q_len;
 	uint32_t	 q_sent;	/* bytes of the first entry already sent */
 	size_t		 q_bytes;	/* of all entries, in this stream's format */
+	int64_t		 progress_at;	/* monotonic: when the socket last took a byte */
+	TAILQ_ENTRY(stream) dirty;
+	struct stream_ask ask;
+
+	uint64_t	 told_lost;	/* a gap told of what was lost up to here... */
+	uint64_t	 told_pruned;	/* ...when so much had been pruned */
+	uint64_t	 replay_through; /* up to here what is queued is a replay: not
+					 * all there is, so it cannot be asked for again */
+	struct page_job	*job;		/* under way, or (PAGE_PLAN) to go on with */
 
 	/* timers, on the monotonic clock */
 	int64_t		 beat_at;	/* next heartbeat */
-	int64_t		 progress_at;	/* when the socket last took a byte */
 	int64_t		 end_at;	/* draining: when to go; 0: not */
 	int64_t		 opened_at;
 	TAILQ_ENTRY(stream) wheel;
 	uint32_t	 slot;
 
-	TAILQ_ENTRY(stream) all, dirty, ready, dead;
+	TAILQ_ENTRY(stream) all, ready, dead;
 	size_t		 nsubs;
 	struct sub	 subs[];	/* one for each name asked for */
 };
