@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 int64_t	clock_mono_ms(void);	/* never jumps; for intervals */
+int64_t	clock_mono_us(void);
 int64_t	clock_wall_ms(void);	/* since 1970; for tokens, retention, stamps */
 
 /* A random number below `n` (n > 0); good enough for jitter and epochs, from the

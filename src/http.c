@@ -31,6 +31,7 @@
 #define CONNECTION_MEMORY	(24u * 1024)	/* head of a request, with 8 kB tokens */
 #define WAIT_MS			1000
 #define STOP_MS			10000
+#define GATHER_US		500	/* publishes for one commit */
 #define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
 #define ADMIN_CONNECTIONS	16
 
@@ -203,6 +204,35 @@ rq_suspend(struct request *rq)
 	rq->http->waiting++;
 	MHD_suspend_connection(rq->conn);
 	return ANSWER_LATER;
+}
+
+enum answer
+rq_append(struct request *rq)
+{
+	if (rq->http->appends_tail == &rq->http->appends)
+		rq->http->appends_at = clock_mono_us();
+	*rq->http->appends_tail = rq->append;
+	rq->http->appends_tail = &rq->append->next;
+	return rq_suspend(rq);
+}
+
+/* What came in goes to the store when nothing more is ready, and not much later while
+ * there always is: one wakeup and one commit for all of it. */
+static void
+pass_on_appends(struct http *h, bool idle)
+{
+	struct append *a, *next;
+
+	if (h->appends_tail == &h->appends ||
+	    (!idle && clock_mono_us() - h->appends_at < GATHER_US))
+		return;
+	*h->appends_tail = NULL;
+	for (a = h->appends; a != NULL; a = next) {
+		next = a->next;
+		if (store_append(h->conf.store, a) == -1)
+			a->done(a);
+	}
+	h->appends_tail = &h->appends;
 }
 
 static void
@@ -427,6 +457,7 @@ http_new(const struct http_conf *c, struct auth *auth)
 	}
 	h->conf = *c;
 	h->auth = auth;
+	h->appends_tail = &h->appends;
 	if ((h->epfd = epoll_create1(EPOLL_CLOEXEC)) == -1) {
 		log_warn("http: epoll_create1");
 		goto fail_h;
@@ -614,7 +645,10 @@ http_main(void *arg)
 	 * all of them, but nothing may keep the process for ever. */
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
 		wait = wait_time(h);
-		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1, wait);
+		pass_on_appends(h, false);
+		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1,
+		    h->appends_tail == &h->appends ? wait : 0);
+		pass_on_appends(h, n <= 0 && wait > 0);
 		if (n == -1 && errno != EINTR)
 			log_warn("http: epoll_wait");
 		for (int i = 0; i < n; i++)
@@ -623,6 +657,7 @@ http_main(void *arg)
 		take_mail(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
 	}
+	pass_on_appends(h, true);
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
 	if (h->waiting > 0)

@@ -37,6 +37,8 @@ struct http {
 	struct listener	 listeners[LISTENERS_MAX];
 	size_t		 nlisteners;
 	size_t		 waiting;	/* suspended connections */
+	struct append	*appends, **appends_tail;	/* not yet the store's */
+	int64_t		 appends_at;	/* monotonic us, of the first of them */
 	bool		 handed_off;	/* a reader ran in this pass */
 	bool		 stopping;
 	int64_t		 stop_by;	/* monotonic ms */
@@ -127,6 +129,9 @@ enum answer	 rq_forbidden(struct request *rq, const char *topic,
 		    const char *fmt);
 /* Wait for a message: suspend until rq_resume(). */
 enum answer	 rq_suspend(struct request *rq);
+/* Wait for rq->append to be committed: it goes to the store with all others that came
+ * with it. */
+enum answer	 rq_append(struct request *rq);
 /* Add CORS and the like to a response. */
 void		 rq_add_headers(struct request *rq, struct MHD_Response *r);
 /* Verify what the request brought.  True: rq->id is filled.  False: answered, *a tells

@@ -125,11 +125,7 @@ append_draft(struct request *rq, struct draft *d)
 	ap->done = appended;
 	ap->owner = rq;
 	ap->reply_to = rq->http->box;
-	/* Suspended before it is handed over: the answer may come at once. */
-	a = rq_suspend(rq);
-	if (store_append(rq->http->conf.store, ap) == -1)
-		appended(ap);
-	return a;
+	return rq_append(rq);
 }
 
 static enum answer
