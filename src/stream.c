@@ -259,11 +259,9 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 	stream_set_ready(env, s);
 }
 
-void
-stream_step(struct stream_env *env, struct stream *s)
+static void
+step(struct stream_env *env, struct stream *s)
 {
-	if (s->state != STREAM_CATCHING_UP || s->q_len > 0 || s->job_running)
-		return;
 	env->stamp++;
 	if (s->want != WANT_PLAN && s->cursor >= s->replay_through)
 		s->replay_through = 0;		/* all of it is sent */
@@ -297,6 +295,16 @@ stream_step(struct stream_env *env, struct stream *s)
 	    s->want == WANT_AFTER && s->cursor >= env->tail.position)
 		go_live(env, s);
 	stream_set_ready(env, s);
+}
+
+void
+stream_step(struct stream_env *env, struct stream *s)
+{
+	if (!stream_may_step(s))
+		return;
+	step(env, s);
+	if (s->q_len > 0)
+		stream_set_dirty(env, s);	/* the preamble, if nothing else */
 }
 
 void
@@ -587,7 +595,12 @@ stream_init(struct stream_env *env, struct stream *s)
 			    store_oldest(env->store));
 		begin_anew(env, s);
 	}
-	/* The preamble goes out first; what is left of it makes it ready. */
+	if (stream_may_step(s)) {
+		/* The preamble leaves with what the first step finds. */
+		TAILQ_REMOVE(&env->dirty, s, dirty);
+		s->is_dirty = false;
+		stream_set_ready(env, s);
+	}
 	return 0;
 }
 

@@ -29,6 +29,9 @@ void	stream_queue_shrink(struct stream *s);	/* an idle stream is its struct */
 void	stream_unqueue(struct stream *s, uint64_t next);
 /* It owes bytes; it wants a step. */
 void	stream_set_dirty(struct stream_env *env, struct stream *s);
+/* A step may be taken: nothing is queued but an unsent preamble, nothing is asked for,
+ * the socket takes bytes. */
+bool	stream_may_step(const struct stream *s);
 void	stream_set_ready(struct stream_env *env, struct stream *s);
 
 /*

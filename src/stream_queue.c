@@ -47,12 +47,19 @@ stream_set_dirty(struct stream_env *env, struct stream *s)
 	TAILQ_INSERT_TAIL(&env->dirty, s, dirty);
 }
 
-/* Ready for a step: nothing queued, nothing asked for, the socket takes bytes. */
+bool
+stream_may_step(const struct stream *s)
+{
+	if (s->blocked || s->state != STREAM_CATCHING_UP || s->job_running)
+		return false;
+	return s->q_len == 0 || (s->q_len == 1 && s->q_sent == 0 &&
+	    stream_queue_at(s, 0)->kind == ENTRY_PREAMBLE);
+}
+
 void
 stream_set_ready(struct stream_env *env, struct stream *s)
 {
-	if (s->is_ready || s->blocked || s->state != STREAM_CATCHING_UP ||
-	    s->q_len > 0 || s->job_running)
+	if (s->is_ready || !stream_may_step(s))
 		return;
 	s->is_ready = true;
 	TAILQ_INSERT_TAIL(&env->ready, s, ready);
