@@ -152,7 +152,7 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	draw_ref(rq);
 	log_info("http: %u %s ref=%s %s %.*s from %s%s%s", status,
 	    problem_code(p), rq->ref, rq->method, (int)rq->path_len, rq->uri,
-	    rq->peer, why != NULL || detail != NULL ? ": " : "",
+	    access_peer(rq), why != NULL || detail != NULL ? ": " : "",
 	    why != NULL ? why : detail != NULL ? detail : "");
 	if (status == 401 || status == 403) {
 		metric_add(METRIC_AUTH_REFUSED, 1);
@@ -355,7 +355,6 @@ begin(struct request *rq, bool *answered)
 	enum answer a = ANSWERED;
 
 	*answered = true;
-	access_peer(rq);
 	if ((rq->route = find_route(rq)) == NULL)
 		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
 		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),

@@ -186,7 +186,7 @@ show_address(const unsigned char a[16], char *out, size_t size)
 }
 
 /* The peer's address, or the nearest untrusted one that trusted proxies tell of. */
-void
+const char *
 access_peer(struct request *rq)
 {
 	const union MHD_ConnectionInfo *info;
@@ -195,6 +195,8 @@ access_peer(struct request *rq)
 	const char *list = NULL, *end, *start;
 	bool trusted = true;
 
+	if (rq->peer[0] != '\0')
+		return rq->peer;
 	info = MHD_get_connection_info(rq->conn,
 	    MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	sa = info != NULL ? info->client_addr : NULL;
@@ -213,20 +215,20 @@ access_peer(struct request *rq)
 		trusted = is_trusted(&rq->http->conf, a);
 	}
 	if (!trusted)
-		return;
+		return rq->peer;
 	(void)MHD_get_connection_values(rq->conn, MHD_HEADER_KIND, last_value,
 	    &list);
 	if (list == NULL)
-		return;
+		return rq->peer;
 	/* From the right: each trusted proxy vouches for the one before it. */
 	for (end = list + strlen(list);; end = start - 1) {
 		for (start = end; start > list && start[-1] != ','; start--)
 			;
 		if (!parse_address(start, (size_t)(end - start), a))
-			return;
+			return rq->peer;
 		show_address(a, rq->peer, sizeof(rq->peer));
 		if (start == list || !is_trusted(&rq->http->conf, a))
-			return;
+			return rq->peer;
 	}
 }
 

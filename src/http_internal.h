@@ -72,7 +72,7 @@ struct request {
 	struct buf		 body;
 	bool			 too_large;
 	size_t			 received;
-	char			 peer[48];	/* the client's address */
+	char			 peer[48];	/* access_peer()'s */
 	char			 ref[12];	/* in problems and the log */
 	struct auth_identity	 id;
 	bool			 has_id;
@@ -160,7 +160,8 @@ bool		 rq_choice(struct request *rq, const char *name,
 void		 access_cors(struct request *rq, struct MHD_Response *r);
 bool		 access_origin_allowed(const struct http_conf *c,
 		    const char *origin);
-void		 access_peer(struct request *rq);
+/* The client's address, or what a trusted proxy says it is; found when first asked. */
+const char	*access_peer(struct request *rq);
 /* The credential, looked for where DESIGN says; the text is borrowed from the request.
  * `buf` is room for a cookie's value. */
 struct auth_credential access_credential(struct request *rq, bool publish);

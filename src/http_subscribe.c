@@ -57,7 +57,8 @@ refuse_load(struct request *rq, enum close_reason why)
 
 	metric_add(METRIC_STREAMS_REFUSED, 1);
 	if (is_event_source(rq)) {
-		log_debug("http: refused a stream from %s: %s", rq->peer, detail);
+		log_debug("http: refused a stream from %s: %s",
+		    access_peer(rq), detail);
 		return refuse_in_stream(rq, why, detail,
 		    why == CLOSE_DRAIN ? rq->http->conf.drain_ms + 1000 +
 		    (int64_t)clock_random(4000) : stream_jitter(REFUSED_RETRY_MS));
@@ -85,7 +86,7 @@ open_stream(struct request *rq, struct stream_ask *ask)
 	struct MHD_Response *r;
 	enum MHD_Result ok;
 
-	(void)memcpy(ask->peer, rq->peer, sizeof(ask->peer));
+	(void)memcpy(ask->peer, access_peer(rq), sizeof(ask->peer));
 	if (!hub_admit(rq->http->conf.hub, rq->peer)) {
 		topics_unref(ask->topics);
 		return refuse_load(rq, hub_is_draining(rq->http->conf.hub) ?
