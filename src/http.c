@@ -27,6 +27,7 @@
 #include "http_internal.h"
 #include "log.h"
 #include "metrics.h"
+#include "thread.h"
 
 #define CONNECTION_MEMORY	(24u * 1024)	/* head of a request, with 8 kB tokens */
 #define WAIT_MS			1000
@@ -640,6 +641,7 @@ http_main(void *arg)
 	struct listener *l;
 	int n, wait;
 
+	thread_begin("fanfare-http", THREAD_PROMPT);
 	/* When stopping, whoever waits for a commit is still answered; the store answers
 	 * all of them, but nothing may keep the process for ever. */
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
@@ -676,7 +678,6 @@ http_start(struct http *h)
 		log_warn("http: start");
 		return -1;
 	}
-	(void)pthread_setname_np(h->thread, "fanfare-http");
 	h->started = true;
 	return 0;
 }

@@ -29,6 +29,7 @@
 #include "log.h"
 #include "mailbox.h"
 #include "metrics.h"
+#include "thread.h"
 
 #define WHEEL_SLOTS	512		/* of TICK_MS each */
 #define TICK_MS		100
@@ -526,6 +527,7 @@ shard_main(void *arg)
 	struct epoll_event evs[EVENTS_MAX];
 	int n, wait_ms;
 
+	thread_begin("fanfare-stream", THREAD_STEADY);
 	set_clocks(sh);
 	sh->wheel_at = sh->env.now_ms / TICK_MS;
 	while (!sh->stop) {
@@ -560,7 +562,6 @@ shard_start(struct shard *sh)
 		log_warn("shard: start");
 		return -1;
 	}
-	(void)pthread_setname_np(sh->thread, "fanfare-stream");
 	sh->started = true;
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "log.h"
 #include "store_internal.h"
+#include "thread.h"
 
 #define BUDGET_WAIT_MS	10
 #define PLAN_MAX	4096		/* refs kept for the pages to come */
@@ -568,6 +569,7 @@ reader_main(void *arg)
 	struct page_job *j;
 	bool stopping;
 
+	thread_begin("fanfare-reader", THREAD_STEADY);
 	(void)db_open_reader(&db, st->path);
 	while ((j = take_job(st, &stopping)) != NULL)
 		run_job(st, &db, j, stopping);

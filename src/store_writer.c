@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "log.h"
 #include "store_internal.h"
+#include "thread.h"
 
 #define MAX_EVENTS_PER_COMMIT	8192
 #define TICK_MS			1000
@@ -556,6 +557,7 @@ writer_main(void *arg)
 	int64_t tick = clock_mono_ms(), now;
 	bool stop = false;
 
+	thread_begin("fanfare-writer", THREAD_PROMPT);
 	while (!stop) {
 		b.appends = take_queue(st, st->prune_more ? 1 : TICK_MS, &stop);
 		if (st->broken_since != 0) {
