@@ -342,8 +342,10 @@ auth_new(const struct auth_conf *c, char *err, size_t err_size)
 		(void)auth_say(err, err_size, "auth: out of memory");
 		return NULL;
 	}
+	a->refs = 1;
 	TAILQ_INIT(&a->cache.list);
 	if ((a->cache.map = map_new()) == NULL ||
+	    (a->jobs = map_new()) == NULL ||
 	    (a->issuers = calloc(1, sizeof *a->issuers)) == NULL) {
 		(void)auth_say(err, err_size, "auth: out of memory");
 		goto fail;
@@ -385,12 +387,14 @@ auth_free(struct auth *a)
 	struct auth_cached *e;
 	size_t i;
 
-	if (a == NULL)
+	if (a == NULL || --a->refs > 0)
 		return;
 	while ((e = TAILQ_FIRST(&a->cache.list)) != NULL)
 		cache_drop(&a->cache, e);
 	if (a->cache.map != NULL)
 		map_free(a->cache.map);
+	if (a->jobs != NULL)
+		map_free(a->jobs);
 	auth_api_keys_fini(a);
 	for (i = 0; i < a->n_issuers; i++)
 		issuer_fini(&a->issuers[i]);
@@ -405,6 +409,12 @@ size_t
 auth_cache_count(const struct auth *a)
 {
 	return map_count(a->cache.map);
+}
+
+bool
+auth_is_cached(const struct auth *a, const unsigned char hash[AUTH_HASH_SIZE])
+{
+	return map_get(a->cache.map, hash, AUTH_HASH_SIZE) != NULL;
 }
 
 size_t
@@ -462,8 +472,8 @@ auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 	return 0;
 }
 
-static void
-cache_put(struct auth_cache *c, const unsigned char hash[AUTH_HASH_SIZE],
+void
+auth_cache_put(struct auth_cache *c, const unsigned char hash[AUTH_HASH_SIZE],
     const struct auth_issuer *is, struct auth_grants *g)
 {
 	struct auth_cached *e;
@@ -526,8 +536,34 @@ verify_token(struct auth *a, const char *p, size_t len, enum auth_use use,
 		auth_grants_unref(g);
 		return NULL;
 	}
-	cache_put(c, hash, *issuer, g);
+	auth_cache_put(c, hash, *issuer, g);
 	return g;
+}
+
+bool
+auth_is_api_key(struct auth_credential cred)
+{
+	return cred.len >= 4 && memcmp(cred.text, AUTH_SECRET_PREFIX, 4) == 0;
+}
+
+int
+auth_identify(struct auth_identity *id, struct auth_grants *g,
+    const struct auth_issuer *is, enum auth_use use, struct auth_refusal *r)
+{
+	if (!g->is_api_key) {
+		if (g->sub != NULL && (id->sub = strdup(g->sub)) == NULL) {
+			auth_grants_unref(g);
+			return auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
+		}
+		id->exp_ms = g->exp_ms;
+		id->expires_ms = g->exp_ms + is->grace_ms;
+	}
+	id->key_id = g->key_id;
+	id->is_api_key = g->is_api_key;
+	id->use = use;
+	id->principal = g->principal;
+	id->grants = g;
+	return 0;
 }
 
 int
@@ -536,8 +572,8 @@ auth_verify(struct auth *a, struct auth_credential cred, enum auth_use use,
     size_t why_size)
 {
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, why_size };
+	const struct auth_issuer *is = NULL;
 	const struct auth_api_key *k;
-	const struct auth_issuer *is;
 	struct auth_grants *g;
 
 	memset(id, 0, sizeof *id);
@@ -546,7 +582,7 @@ auth_verify(struct auth *a, struct auth_credential cred, enum auth_use use,
 		    "credential");
 		goto refused;
 	}
-	if (cred.len >= 4 && memcmp(cred.text, AUTH_SECRET_PREFIX, 4) == 0) {
+	if (auth_is_api_key(cred)) {
 		k = auth_find_api_key(a, cred.text, cred.len);
 		if (k == NULL) {
 			(void)auth_refuse(&r, PROBLEM_TOKEN_INVALID, "the API key "
@@ -558,20 +594,9 @@ auth_verify(struct auth *a, struct auth_credential cred, enum auth_use use,
 		g = verify_token(a, cred.text, cred.len, use, now_ms, &is, &r);
 		if (g == NULL)
 			goto refused;
-		if (g->sub != NULL && (id->sub = strdup(g->sub)) == NULL) {
-			auth_grants_unref(g);
-			(void)auth_refuse(&r, PROBLEM_INTERNAL, "out of memory");
-			goto refused;
-		}
-		id->exp_ms = g->exp_ms;
-		id->expires_ms = g->exp_ms + is->grace_ms;
 	}
-	id->key_id = g->key_id;
-	id->is_api_key = g->is_api_key;
-	id->use = use;
-	id->principal = g->principal;
-	id->grants = g;
-	return 0;
+	if (auth_identify(id, g, is, use, &r) == 0)
+		return 0;
 
 refused:
 	*problem = r.problem;

@@ -3,7 +3,8 @@
  *
  * Holds API keys, the token key and the topic rules of DESIGN.md 2.  One struct
  * auth is immutable but for its cache of verified tokens, and belongs to the thread
- * that uses it (the http thread); a reload makes a new one.  jwt.h stays in auth*.c.
+ * that uses it (the http thread); a reload makes a new one.  What takes long to
+ * verify is left to the threads of auth_pool.h.  jwt.h stays in auth*.c.
  *
  * Never is a token, a secret or a claim's value logged from here.
  */
@@ -45,6 +46,7 @@ struct auth_conf {
  * Logs each key's type and fingerprint at info level.
  */
 struct auth	*auth_new(const struct auth_conf *c, char *err, size_t err_size);
+/* Its owner lets go of it: the keys stay while a check under way reads them. */
 void		 auth_free(struct auth *a);
 
 /* What a request brought.  NULL = not there. */

@@ -4,6 +4,7 @@
  * auth.c		what an identity may do; the cache; the public face
  * auth_keys.c		from configuration to keys that can be trusted
  * auth_token.c		from a token to grants, or the reason why not
+ * auth_pool.c		the same, for slow signatures, on threads of their own
  * auth_mint.c		tokens and API keys made for the command line
  * auth_explain.c	the same checks, told to a person
  *
@@ -118,7 +119,12 @@ struct auth_cache {
 	uint64_t	 hits, misses;
 };
 
+/*
+ * Invariant: all but refs, cache and jobs is read by workers (auth_pool.c) and never
+ * changes; those three are the owner's.
+ */
 struct auth {
+	unsigned int	 refs;		/* its owner's, and one for each job */
 	struct auth_api_key *api_keys;
 	size_t		 n_api_keys;
 	struct auth_issuer *issuers;	/* [0] is the house, `[auth]` */
@@ -127,6 +133,7 @@ struct auth {
 	struct auth_patterns rules;	/* topics.authenticated, with {claim} */
 	struct auth_patterns claim_names;	/* named by rules, each once */
 	struct auth_cache cache;
+	struct map	*jobs;		/* under way: hash -> struct auth_job */
 };
 
 /* Where a refusal goes. */
@@ -158,7 +165,17 @@ int	auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 	    enum auth_use use, int64_t now_ms, struct auth_refusal *r);
 const struct auth_api_key *auth_find_api_key(const struct auth *a,
 	    const char *secret, size_t len);
+bool	auth_is_api_key(struct auth_credential cred);
+bool	auth_is_cached(const struct auth *a,
+	    const unsigned char hash[AUTH_HASH_SIZE]);
+void	auth_cache_put(struct auth_cache *c,
+	    const unsigned char hash[AUTH_HASH_SIZE],
+	    const struct auth_issuer *is, struct auth_grants *g);
 size_t	auth_cache_count(const struct auth *a);
+/* Fill in a zeroed `id` from one reference of `g`, which it takes.  0, or -1 and *r. */
+int	auth_identify(struct auth_identity *id, struct auth_grants *g,
+	    const struct auth_issuer *is, enum auth_use use,
+	    struct auth_refusal *r);
 /* "3 minutes", for a time that is not negative. */
 #define AUTH_SPAN_SIZE	48
 void	auth_format_span(char out[AUTH_SPAN_SIZE], int64_t ms);

@@ -237,8 +237,10 @@ pass_on_appends(struct http *h, bool idle)
 }
 
 static void
-resume(struct request *rq)
+resume(void *owner)
 {
+	struct request *rq = owner;
+
 	assert(rq->waiting);
 	rq->waiting = false;
 	rq->http->waiting--;
@@ -259,6 +261,7 @@ begin_request(void *cls, const char *uri, struct MHD_Connection *c)
 	rq->http = l->http;
 	rq->listener = l;
 	rq->conn = c;
+	rq->wait.owner = rq;
 	rq->handoff.fd = -1;
 	/* A proxy may send the absolute form. */
 	if (strncmp(uri, "http://", 7) == 0 && strchr(uri + 7, '/') != NULL)
@@ -297,6 +300,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 	page_job_free(rq->job);
 	if (rq->deferred != NULL)
 		MHD_destroy_response(rq->deferred);
+	auth_wait_fini(&rq->wait);
 	if (rq->has_id)
 		auth_identity_fini(&rq->id);
 	if (rq->has_q)
@@ -347,15 +351,13 @@ preflight(struct request *rq)
 	return rq_answer(rq, 204, NULL, &none, headers);
 }
 
-/* The head is here: what can be refused without the body. */
+/* What is asked for, and how: ANSWER_NOT_YET, or refused. */
 static enum answer
-begin(struct request *rq, bool *answered)
+read_head(struct request *rq)
 {
 	const char *why;
 	unsigned int bit = method_bit(rq->method);
-	enum answer a = ANSWERED;
 
-	*answered = true;
 	if ((rq->route = find_route(rq)) == NULL)
 		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
 		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),
@@ -369,12 +371,19 @@ begin(struct request *rq, bool *answered)
 	if (query_parse(&rq->q, rq->query, strlen(rq->query), &why) == -1)
 		return rq_problemf(rq, PROBLEM_MALFORMED, "the query %s", why);
 	rq->has_q = true;
-	if (rq->route->begin != NULL) {
+	return ANSWER_NOT_YET;
+}
+
+/* The head is here: what can be refused without the body. */
+static enum answer
+begin(struct request *rq)
+{
+	enum answer a = ANSWER_NOT_YET;
+
+	if (!rq->has_q)
+		a = read_head(rq);
+	if (a == ANSWER_NOT_YET && rq->route->begin != NULL)
 		a = rq->route->begin(rq);
-		if (a != ANSWER_LATER)
-			return a;
-	}
-	*answered = false;
 	return a;
 }
 
@@ -393,24 +402,26 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 {
 	struct request *rq = *req;
 	enum answer a;
-	bool answered;
 
 	(void)cls, (void)c, (void)url, (void)version;
 	if (rq == NULL)
 		return MHD_NO;		/* no memory in begin_request() */
-	if (!rq->seen) {
+	if (!rq->begun) {
 		/*
 		 * What is refused here is answered when the body has come: answered
 		 * before, libmicrohttpd would close the connection with the body
 		 * unread, and a proxy would make a 502 of our 401.
 		 */
-		rq->seen = true;
 		rq->method = method;
 		rq->deferring = true;
-		a = begin(rq, &answered);
+		a = begin(rq);
 		rq->deferring = false;
-		if (answered && a == ANSWER_FAILED)
+		if (a == ANSWER_FAILED)
 			return MHD_NO;
+		/* Suspended with the head alone, libmicrohttpd repeats this call. */
+		if (a == ANSWER_LATER)
+			return MHD_YES;
+		rq->begun = true;
 		/* A body that would be cut off is not waited for. */
 		if (rq->deferred != NULL && declared_length(rq) >
 		    DISCARD_TIMES * (uint64_t)rq->http->conf.max_body_bytes)
@@ -444,9 +455,20 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 	return a == ANSWER_FAILED ? MHD_NO : MHD_YES;
 }
 
+/* A thread of the pool. */
+static void
+judged(void *arg, struct msg *m)
+{
+	struct http *h = arg;
+
+	m->kind = HTTP_JUDGED;
+	mailbox_post(h->box, m, true);
+}
+
 struct http *
 http_new(const struct http_conf *c, struct auth *auth)
 {
+	struct auth_pool_conf pc = { .done = judged, .max_waiting = c->max_checks };
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct http *h;
 
@@ -468,6 +490,9 @@ http_new(const struct http_conf *c, struct auth *auth)
 		log_warn("http: epoll_ctl");
 		goto fail_box;
 	}
+	pc.arg = h;
+	if ((h->pool = auth_pool_new(&pc)) == NULL)
+		goto fail_box;
 	return h;
 
 fail_box:
@@ -489,6 +514,7 @@ http_free(struct http *h)
 	for (size_t i = 0; i < h->nlisteners; i++)
 		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
+	auth_pool_free(h->pool);
 	mailbox_free(h->box);
 	close(h->epfd);
 	auth_free(h->auth);
@@ -586,6 +612,9 @@ take_mail(struct http *h)
 		case HTTP_PAGE:
 			resume(((struct page_job *)m)->owner);
 			break;
+		case HTTP_JUDGED:
+			auth_job_end(m, resume);
+			break;
 		case HTTP_RELOAD:
 			take_reload(h, ((struct reload *)m)->auth);
 			free(m);
@@ -593,6 +622,8 @@ take_mail(struct http *h)
 		case HTTP_STOP:
 			h->stopping = true;
 			h->stop_by = clock_mono_ms() + STOP_MS;
+			/* Who waits for a token comes back with the next mail. */
+			auth_pool_stop(h->pool);
 			free(m);
 			break;
 		}
@@ -674,8 +705,11 @@ http_main(void *arg)
 int
 http_start(struct http *h)
 {
+	if (auth_pool_start(h->pool) == -1)
+		return -1;
 	if ((errno = pthread_create(&h->thread, NULL, http_main, h)) != 0) {
 		log_warn("http: start");
+		auth_pool_stop(h->pool);
 		return -1;
 	}
 	h->started = true;

@@ -22,6 +22,7 @@ struct http_conf {
 	struct hub	*hub;
 	size_t		 max_event_bytes, max_body_bytes, max_replay;
 	size_t		 max_connections;	/* of one listener, streams not counted */
+	size_t		 max_checks;	/* slow tokens waiting; 0: as auth_pool.h says */
 	int64_t		 retry_ms;
 	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
 	const char *const *trusted_proxies;	/* the same */

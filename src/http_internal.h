@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 
 #include "auth.h"
+#include "auth_pool.h"
 #include "handoff.h"
 #include "http.h"
 #include "hub.h"
@@ -32,6 +33,7 @@ struct listener {
 struct http {
 	struct http_conf conf;
 	struct auth	*auth;
+	struct auth_pool *pool;
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -50,6 +52,7 @@ struct http {
 enum answer {
 	ANSWERED,		/* a response was queued */
 	ANSWER_LATER,		/* the connection is suspended; called again */
+	ANSWER_NOT_YET,		/* begin() alone: the rest of the request may come */
 	ANSWER_FAILED,		/* memory ran out: close the connection */
 };
 
@@ -65,7 +68,8 @@ struct request {
 	const char		*query;		/* behind the `?`; "" if none */
 	const char		*method;	/* libmicrohttpd's */
 	struct query		 q;
-	bool			 has_q, seen;
+	bool			 has_q;
+	bool			 begun;		/* the head was not refused */
 	bool			 deferring;	/* keep the answer for later: */
 	struct MHD_Response	*deferred;
 	unsigned int		 deferred_status;
@@ -76,6 +80,7 @@ struct request {
 	char			 ref[12];	/* in problems and the log */
 	struct auth_identity	 id;
 	bool			 has_id;
+	struct auth_wait	 wait;		/* for a token to be judged */
 	/* publish */
 	struct append		*append;	/* under way, or answered */
 	bool			 batch;		/* answer with ids */
@@ -91,14 +96,15 @@ struct request {
 	bool			 waiting;
 };
 
-enum http_msg { HTTP_APPENDED, HTTP_PAGE, HTTP_RELOAD, HTTP_STOP };
+enum http_msg { HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_RELOAD, HTTP_STOP };
 
 struct route {
 	const char	*path;
 	unsigned int	 methods;	/* of METHOD_* */
 	const char	*allow;		/* for 405 */
 	bool		 waits;		/* it may suspend */
-	/* Before the body: NULL when there is nothing to check. */
+	/* Before the body: NULL when there is nothing to check.  Called again after
+	 * ANSWER_LATER. */
 	enum answer	(*begin)(struct request *rq);
 	/* The whole request is here; called again after ANSWER_LATER. */
 	enum answer	(*run)(struct request *rq);
@@ -134,13 +140,13 @@ enum answer	 rq_suspend(struct request *rq);
 enum answer	 rq_append(struct request *rq);
 /* Add CORS and the like to a response. */
 void		 rq_add_headers(struct request *rq, struct MHD_Response *r);
-/* Verify what the request brought.  True: rq->id is filled.  False: answered, *a tells
- * how. */
+/* Verify what the request brought.  True: rq->id is filled.  False: answered, or it has
+ * to wait (ANSWER_LATER) and to ask again then; *a tells. */
 bool		 rq_verify(struct request *rq, enum auth_use use, enum answer *a);
 /* Parse the `topic` parameters.  NULL: answered. */
 struct topics	*rq_topics(struct request *rq, enum answer *a);
 /* May it read all of them?  True with rq->id filled (key_id 0 when all are public);
- * false: answered. */
+ * false: as rq_verify(). */
 bool		 rq_may_read(struct request *rq, const struct topics *t,
 		    enum answer *a);
 /* The resume cursor, from the header or whichever parameter; NULL if none. */
@@ -169,6 +175,8 @@ struct auth_credential access_credential(struct request *rq, bool publish);
 /* the handlers */
 enum answer	 subscribe_run(struct request *rq);
 enum answer	 subscribe_refuse(struct request *rq, enum problem p,
+		    const char *detail);
+enum answer	 subscribe_refuse_load(struct request *rq, enum close_reason why,
 		    const char *detail);
 enum answer	 publish_begin(struct request *rq);
 enum answer	 publish_run(struct request *rq);

@@ -62,16 +62,48 @@ rq_topics(struct request *rq, enum answer *a)
 	return t;
 }
 
+/* Too many tokens wait to be judged, or the server is on its way out. */
+static enum answer
+refuse_busy(struct request *rq)
+{
+	bool drain = rq->http->stopping;
+	const char *detail = drain ? "the server is restarting" :
+	    "too many tokens wait to be checked";
+
+	if (rq->route->run == subscribe_run)
+		return subscribe_refuse_load(rq, drain ? CLOSE_DRAIN :
+		    CLOSE_OVERLOAD, detail);
+	return rq_problem(rq, drain ? PROBLEM_DRAIN : PROBLEM_OVERLOAD, detail,
+	    NULL, NULL);
+}
+
 bool
 rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 {
 	struct auth_credential cred = access_credential(rq, use == AUTH_PUBLISH);
+	struct http *h = rq->http;
 	enum problem p;
 	char why[256] = "";
 	const char *detail;
+	int bad = -1;
 
-	if (auth_verify(rq->http->auth, cred, use, clock_wall_ms(), &rq->id, &p,
-	    why, sizeof(why)) == 0) {
+	switch (auth_pool_ask(h->pool, h->auth, cred, use, &rq->wait)) {
+	case AUTH_ASK_NOW:
+		bad = auth_verify(h->auth, cred, use, clock_wall_ms(), &rq->id, &p,
+		    why, sizeof(why));
+		break;
+	case AUTH_ASK_JUDGED:
+		bad = auth_verify_judged(&rq->wait, use, clock_wall_ms(), &rq->id,
+		    &p, why, sizeof(why));
+		break;
+	case AUTH_ASK_LATER:
+		*a = rq_suspend(rq);
+		return false;
+	case AUTH_ASK_BUSY:
+		*a = refuse_busy(rq);
+		return false;
+	}
+	if (bad == 0) {
 		rq->has_id = true;
 		return true;
 	}

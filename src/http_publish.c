@@ -22,7 +22,8 @@ publish_begin(struct request *rq)
 	enum answer a;
 
 	if (!rq_verify(rq, AUTH_PUBLISH, &a)) {
-		metric_add(METRIC_PUBLISHES_REFUSED, 1);
+		if (a != ANSWER_LATER)
+			metric_add(METRIC_PUBLISHES_REFUSED, 1);
 		return a;
 	}
 	if (length != NULL && text_parse_u64(length, strlen(length), &n) == 0 &&
@@ -32,7 +33,7 @@ publish_begin(struct request *rq)
 		    "server.max_body allows %zu", (unsigned long long)n,
 		    rq->http->conf.max_body_bytes);
 	}
-	return ANSWER_LATER;
+	return ANSWER_NOT_YET;
 }
 
 /* The writer's thread. */

@@ -49,12 +49,10 @@ is_event_source(struct request *rq)
 	return accept != NULL && strstr(accept, "text/event-stream") != NULL;
 }
 
-static enum answer
-refuse_load(struct request *rq, enum close_reason why)
+/* For load or drain. */
+enum answer
+subscribe_refuse_load(struct request *rq, enum close_reason why, const char *detail)
 {
-	const char *detail = why == CLOSE_DRAIN ? "the server is restarting" :
-	    "there is no room for another stream";
-
 	metric_add(METRIC_STREAMS_REFUSED, 1);
 	if (is_event_source(rq)) {
 		log_debug("http: refused a stream from %s: %s",
@@ -65,6 +63,13 @@ refuse_load(struct request *rq, enum close_reason why)
 	}
 	return rq_problem(rq, why == CLOSE_DRAIN ? PROBLEM_DRAIN :
 	    PROBLEM_OVERLOAD, detail, NULL, NULL);
+}
+
+static enum answer
+refuse_stream(struct request *rq, enum close_reason why)
+{
+	return subscribe_refuse_load(rq, why, why == CLOSE_DRAIN ?
+	    "the server is restarting" : "there is no room for another stream");
 }
 
 /* The head is on the wire. */
@@ -89,7 +94,7 @@ open_stream(struct request *rq, struct stream_ask *ask)
 	(void)memcpy(ask->peer, access_peer(rq), sizeof(ask->peer));
 	if (!hub_admit(rq->http->conf.hub, rq->peer)) {
 		topics_unref(ask->topics);
-		return refuse_load(rq, hub_is_draining(rq->http->conf.hub) ?
+		return refuse_stream(rq, hub_is_draining(rq->http->conf.hub) ?
 		    CLOSE_DRAIN : CLOSE_OVERLOAD);
 	}
 	if ((rq->stream = stream_new(ask)) == NULL) {
@@ -103,7 +108,7 @@ open_stream(struct request *rq, struct stream_ask *ask)
 		hub_leave(rq->http->conf.hub, rq->peer);
 		stream_free(rq->stream);
 		rq->stream = NULL;
-		return refuse_load(rq, CLOSE_OVERLOAD);
+		return refuse_stream(rq, CLOSE_OVERLOAD);
 	}
 	if ((r = handoff_response(&rq->handoff)) == NULL)
 		return ANSWER_FAILED;		/* end_request() cleans up */

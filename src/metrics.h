@@ -42,6 +42,12 @@
 	X(HISTORIES, counter, "histories", "History requests answered")	\
 	X(AUTH_REFUSED, counter, "auth_refused",			\
 	    "Requests refused for their credential or topic")		\
+	X(AUTH_CHECKS, counter, "auth_checks",				\
+	    "RS* and ES* tokens judged by threads of their own")	\
+	X(AUTH_WAITING, gauge, "auth_waiting",				\
+	    "RS* and ES* tokens waiting to be judged")			\
+	X(AUTH_BUSY, counter, "auth_busy",				\
+	    "Requests refused because too many tokens waited to be judged") \
 	X(REQUESTS, counter, "requests", "HTTP requests")
 
 enum metric {

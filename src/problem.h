@@ -22,7 +22,7 @@
 	X(MEDIA_TYPE,		415, "unsupported_media_type", "The content type is not supported") \
 	X(RATE_LIMITED,		429, "rate_limited", "Too many requests") \
 	X(INTERNAL,		500, "internal", "Something went wrong here") \
-	X(OVERLOAD,		503, "overload", "No more streams for now") \
+	X(OVERLOAD,		503, "overload", "Too busy for now") \
 	X(DRAIN,		503, "drain", "The server is restarting") \
 	X(STORE_FULL,		503, "store_full", "The disk is full") \
 	X(STORE_BUSY,		503, "store_busy", "The log cannot take this now") \

@@ -375,12 +375,20 @@ same_key(const char *a, const char *b)
 	return strncmp(a, b, n) == 0 && (b[n] == '=' || b[n] == '\0');
 }
 
+static bool
+is_given(const char *key, const char *const *given, int ngiven)
+{
+	for (int i = 0; i < ngiven; i++)
+		if (same_key(key, given[i]))
+			return true;
+	return false;
+}
+
 static void
 add_default(struct server *s, const char *const *given, int ngiven, char *arg)
 {
-	for (int i = 0; i < ngiven; i++)
-		if (same_key(arg, given[i]))
-			return;
+	if (is_given(arg, given, ngiven))
+		return;
 	ck_assert_int_lt(s->nargs, SERVER_ARGS - 1);
 	s->args[s->nargs++] = arg;
 }
@@ -411,7 +419,8 @@ server_describe(const char *option, va_list ap)
 	    s->admin_port));
 	add_default(s, given, ngiven, fmt("--store.path=%s", s->store));
 	add_default(s, given, ngiven, fmt("--auth.api_keys=test:%s", API_KEY));
-	add_default(s, given, ngiven, fmt("--auth.key=%s", HOUSE_KEY));
+	if (!is_given("--auth.key_file=", given, ngiven))
+		add_default(s, given, ngiven, fmt("--auth.key=%s", HOUSE_KEY));
 	add_default(s, given, ngiven, fmt("--server.drain_time=100ms"));
 	for (int i = 0; i < ngiven; i++)
 		s->args[s->nargs++] = fmt("%s", given[i]);
