@@ -13,7 +13,6 @@
 
 #include "auth_pool.h"
 
-#include <sys/resource.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -27,9 +26,9 @@
 #include "log.h"
 #include "map.h"
 #include "metrics.h"
+#include "thread.h"
 
 #define THREADS_MAX	64
-#define NICENESS	10	/* a tenth of the processor when others want it all */
 #define MAX_WAITING	8192	/* tokens for each thread: four seconds' work of it */
 #define WHY_SIZE	256
 
@@ -145,12 +144,8 @@ worker_main(void *arg)
 {
 	struct auth_pool *p = arg;
 	struct auth_job *j;
-	id_t self = (id_t)gettid();
 
-	/* Linux has a niceness for each thread.  Without it all works, less evenly. */
-	if (setpriority(PRIO_PROCESS, self,
-	    getpriority(PRIO_PROCESS, self) + NICENESS) == -1)
-		log_warn("auth: lower the priority of a thread");
+	thread_begin("fanfare-tokens", THREAD_BACKGROUND);
 	pthread_mutex_lock(&p->lock);
 	while (!p->stopping) {
 		if ((j = take(p)) == NULL) {

@@ -7,6 +7,7 @@
 enum thread_kind {
 	THREAD_PROMPT,		/* short work that others wait for */
 	THREAD_STEADY,		/* work in bulk */
+	THREAD_BACKGROUND,	/* a tenth of the processor when others want it all */
 };
 
 /* By the thread itself, first of all.  The name has at most 15 characters and is seen in
