@@ -25,7 +25,8 @@ static const struct scenario {
 } scenarios[] = {
 	{ "fanout", scenario_fanout }, { "publish", scenario_publish },
 	{ "connect", scenario_connect }, { "idle", scenario_idle },
-	{ "fill", scenario_fill },
+	{ "storm", scenario_storm }, { "slow", scenario_slow },
+	{ "flood", scenario_flood }, { "fill", scenario_fill },
 };
 
 void

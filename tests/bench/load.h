@@ -1,7 +1,7 @@
 /*
  * load.h - what the files of the load generator share.
  *
- * One thread, one struct load.  A scenario (load_scenarios.c, load_storm.c) is
+ * One thread, one struct load.  A scenario (load_scenarios, _storm, _overload) is
  * written as straight code that opens streams, publishes, and turns the loop until
  * something holds; nothing below it knows which scenario it serves.
  *
@@ -227,7 +227,9 @@ struct streams {
 	size_t n;
 	uint32_t *counts;	/* the last of each lane, lanes_max a stream */
 	struct stream *first, *last;	/* waiting for their turn */
-	size_t connecting, live;
+	size_t connecting;	/* and no head yet */
+	size_t open;		/* the head is here */
+	size_t live;
 	bool is_fanfare;	/* fanfare.live is to be waited for */
 	char **tokens;
 	size_t tokens_n;
@@ -334,6 +336,7 @@ struct load {
 	uint64_t deliveries;		/* since measuring began */
 	int64_t progress_ns;
 	const char *doing;		/* for the progress line */
+	long descriptors;		/* of the server, without streams */
 	void (*every)(struct load *);	/* called about every 100 ms; or NULL */
 	int64_t every_ns;
 };
@@ -355,6 +358,7 @@ void	loop_tick(struct load *l, int64_t interval_ns);
 /* What is compared: taken when measuring begins. */
 struct measure {
 	int64_t began_ns, own_cpu_ns, server_cpu_ns;
+	uint64_t bytes;		/* that streams had read */
 };
 
 void	measure_begin(struct load *l, struct measure *m);
@@ -367,7 +371,7 @@ void	measure_report(struct load *l, const struct measure *m, json_t *to);
 void	report_counts(struct load *l, json_t *to);
 void	report_number(json_t *to, const char *name, double value);
 
-/* --- load_scenarios, load_storm --- */
+/* --- load_scenarios, load_storm, load_overload --- */
 
 /* Each returns 0 with its numbers in `to`; -1 when it said why it could not run. */
 int	scenario_fanout(struct load *l, json_t *to);
@@ -386,8 +390,8 @@ int	scenario_flood(struct load *l, json_t *to);
 int	scenario_open_first(struct load *l);
 int	scenario_open_rest(struct load *l);
 int	scenario_open(struct load *l);	/* both, and until it is quiet */
-/* As --warmup says; -1 when the server takes nothing. */
-int	scenario_warm_up(struct load *l);
+/* As --warmup says, over `lanes` connections; -1 when the server takes nothing. */
+int	scenario_warm_up(struct load *l, size_t lanes);
 /* publish_start(), and until all of it is done with. */
 void	scenario_publish_all(struct load *l, const char *doing, uint64_t events,
     double seconds, double rate, size_t lanes);

@@ -36,6 +36,7 @@ measure_begin(struct load *l, struct measure *m)
 	publish_clear(l);
 	histogram_clear(&l->latency);
 	l->deliveries = 0;
+	m->bytes = l->ledger.bytes;
 	m->server_cpu_ns = server_cpu_ns(&l->o);
 	m->own_cpu_ns = own_cpu_ns();
 	m->began_ns = clock_ns();

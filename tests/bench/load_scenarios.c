@@ -113,10 +113,8 @@ scenario_lanes(const struct load *l, size_t otherwise)
 }
 
 int
-scenario_warm_up(struct load *l)
+scenario_warm_up(struct load *l, size_t lanes)
 {
-	size_t lanes = scenario_lanes(l, 1);
-
 	if (l->o.warmup == 0)
 		return 0;
 	if (l->o.warmup > 0)
@@ -153,7 +151,8 @@ int
 scenario_fanout(struct load *l, json_t *to)
 {
 	l->publisher.until_answer = l->o.until_answer;
-	if (scenario_open(l) == -1 || scenario_warm_up(l) == -1)
+	if (scenario_open(l) == -1 ||
+	    scenario_warm_up(l, scenario_lanes(l, 1)) == -1)
 		return -1;
 	return publish_measured(l, to, scenario_lanes(l, 1));
 }
@@ -162,7 +161,8 @@ int
 scenario_publish(struct load *l, json_t *to)
 {
 	l->publisher.until_answer = true;
-	if (scenario_open(l) == -1 || scenario_warm_up(l) == -1)
+	if (scenario_open(l) == -1 ||
+	    scenario_warm_up(l, scenario_lanes(l, 1)) == -1)
 		return -1;
 	return publish_measured(l, to, scenario_lanes(l, 1));
 }

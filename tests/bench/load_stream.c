@@ -139,6 +139,7 @@ shut(struct load *l, struct stream *s)
 
 	l->streams.connecting -= s->state == STREAM_CONNECTING ||
 	    s->state == STREAM_HEAD;
+	l->streams.open -= s->state == STREAM_OPENING || s->state == STREAM_LIVE;
 	l->streams.live -= s->state == STREAM_LIVE;
 	s->state = STREAM_CLOSED;
 	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -246,7 +247,8 @@ begin(struct load *l, struct stream *s)
 
 	s->since_ns = clock_ns();
 	s->answer = (struct answer){ .status = 0 };
-	s->fd = loop_connect(l, s->index, s->kind == 1 ? SLOW_RECEIVE : 0);
+	s->fd = loop_connect(l, s->index, 
+	    s->kind == 1 && !s->resumes ? SLOW_RECEIVE : 0);
 	if (s->fd == -1) {
 		refused(l, s, 0);
 		return;
@@ -463,6 +465,7 @@ take_head(struct load *l, struct stream *s, char *p, char *end)
 		return false;
 	}
 	l->streams.connecting--;
+	l->streams.open++;
 	s->state = STREAM_OPENING;
 	if (!l->streams.is_fanfare)
 		is_live(l, s);
