@@ -123,7 +123,7 @@ export function time(us) {
 const micros = (get) => ({ get: (j) => get(j) / 1000, show: digits });
 const times = (get) => ({ get, show: time });
 const amounts = (get) => ({ get, show: amount });
-const seconds = (get) => ({ get, show: digits });
+const plain = (get) => ({ get, show: digits });
 
 // The columns of each scenario; `key` is what servers are compared by.
 const COLUMNS = {
@@ -144,9 +144,43 @@ const COLUMNS = {
 	},
 	connect: {
 		'connects/s': { ...amounts((j) => j.connects_per_s), key: true },
+		'us CPU/connect': micros((j) => j.cpu_ns_per_connect),
 		'p50': times((j) => j.connect_us.p50),
 		'p99': times((j) => j.connect_us.p99),
 		'max': times((j) => j.connect_us.max),
+	},
+	idle: {
+		'resident/stream': { ...amounts((j) => j.rss_per_stream), key: true },
+		'kernel/stream': amounts((j) => j.kernel_per_stream),
+		'resident': amounts((j) => j.rss_bytes),
+		'% CPU': { get: (j) => j.idle_cpu * 100, show: digits },
+	},
+	storm: {
+		's to catch up': { ...plain((j) => j.caught_up_s), key: true },
+		's plainly': plain((j) => j.plain_seconds),
+		'x plainly': plain((j) => j.caught_up_s / j.plain_seconds),
+		'bytes': amounts((j) => j.storm_bytes),
+		'answer p99': times((j) => j.answer_storm_us.p99),
+		'in quiet': times((j) => j.answer_quiet_us.p99),
+		'x quiet': plain((j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
+	},
+	slow: {
+		'p99': { ...times((j) => j.latency_us.p99), key: true },
+		'p50': times((j) => j.latency_us.p50),
+		'max': times((j) => j.latency_us.max),
+		'us CPU/delivery': micros((j) => j.cpu_ns_per_delivery),
+		'resident/slow': amounts((j) => (j.rss_max_bytes - j.rss_before_bytes) / j.slow_streams),
+		'sockets/slow': amounts((j) => (j.tcp_max_bytes - j.tcp_before_bytes) / j.slow_streams),
+		's slow catch up': plain((j) => j.slow_streams > 0 ? j.slow_caught_up_s : NaN),
+	},
+	flood: {
+		'deliveries/s': { ...amounts((j) => j.deliveries_per_s), key: true },
+		'worst second': amounts((j) => j.deliveries_per_s_least),
+		'x too much': plain((j) => j.events_per_s * j.streams / j.topics / j.deliveries_per_s),
+		'events/s': amounts((j) => j.events_per_s),
+		'resident': amounts((j) => j.rss_before_bytes),
+		'at most': amounts((j) => j.rss_max_bytes),
+		's to recover': plain((j) => j.recovered ? j.recovered_s : Infinity),
 	},
 };
 

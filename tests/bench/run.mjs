@@ -146,7 +146,7 @@ class Clock {
 	}
 
 	took(job, seconds) {
-		this.left.shift();
+		this.left.splice(this.left.indexOf(job), 1);
 		this.known.set(job.row.name + job.server, seconds);
 		this.guessed += Clock.guess(job);
 		this.spent += seconds;
@@ -260,24 +260,34 @@ function faults(record) {
 
 async function runAll(o, jobs, results, scratch) {
 	const clock = new Clock(jobs);
+	const next = jobs.entries();
 	let round = 0;
 
-	for (const [i, job] of jobs.entries()) {
-		if (job.round !== round) {
-			round = job.round;
-			say(`-- round ${round}; ${clock}`);
+	// One after the other, or they would disturb each other's numbers; but smoke is
+	// not about numbers.
+	async function lane() {
+		for (const [i, job] of next) {
+			if (job.round !== round) {
+				round = job.round;
+				say(`-- round ${round}; ${clock}`);
+			}
+			const record = await measure(o, job, scratch);
+			if (stopping)
+				return;
+			results.add(record);
+			clock.took(job, record.took_s);
+			progress(job, record, `${i + 1}/${jobs.length}`, i % 5 === 4 ? `  (${clock})` : '');
 		}
-		const record = await measure(o, job, scratch);
-		if (stopping)
-			return;
-		results.add(record);
-		clock.took(job, record.took_s);
-		const bad = record.faults.length === 0 ? '' : `  ** ${record.faults.join(', ')}`;
-		say(`${`[${i + 1}/${jobs.length}]`.padStart(9)} ${job.row.letter} ` +
-			`${job.row.name.padEnd(20)} ${SERVERS[job.server].label.padEnd(12)} ` +
-			`${record.took_s.toFixed(1).padStart(5)} s  ${headline(record, job.row)}${bad}` +
-			`${i % 5 === 4 ? `  (${clock})` : ''}`);
 	}
+	await Promise.all(Array.from({ length: o.mode === 'smoke' ? 3 : 1 }, lane));
+}
+
+function progress(job, record, nth, left) {
+	const bad = record.faults.length === 0 ? '' : `  ** ${record.faults.join(', ')}`;
+
+	say(`${`[${nth}]`.padStart(9)} ${job.row.letter} ${job.row.name.padEnd(20)} ` +
+		`${SERVERS[job.server].label.padEnd(12)} ${record.took_s.toFixed(1).padStart(5)} s  ` +
+		`${headline(record, job.row)}${bad}${left}`);
 }
 
 function write(o, results, verdicts, text) {
@@ -344,7 +354,8 @@ for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]
 	process.on(signal, () => interrupt(code));
 process.stdout.on('error', () => interrupt(1));	// nobody reads any more
 
-main().catch((e) => {
+main().catch(async (e) => {
 	process.stderr.write(`run.mjs: ${e instanceof Failure ? e.message : e.stack}\n`);
+	await Promise.all([...children].map((child) => stopChild(child)));
 	process.exit(stopping || 1);
 });
