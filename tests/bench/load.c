@@ -73,7 +73,8 @@ static int
 init(struct load *l)
 {
 	if (publish_init(l) == -1 || streams_init(l) == -1 ||
-	    ledger_init(l) == -1 || loop_init(l) == -1) {
+	    ledger_init(l) == -1 || recall_init(l) == -1 ||
+	    loop_init(l) == -1) {
 		say("it could not start: no memory, descriptors or tokens");
 		return -1;
 	}
@@ -105,6 +106,7 @@ main(int argc, char **argv)
 	}
 	streams_fini(&l);
 	publish_fini(&l);
+	recall_fini(&l);
 	ledger_fini(&l);
 	loop_fini(&l);
 	json_decref(to);

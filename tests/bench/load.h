@@ -10,6 +10,7 @@
  *     load_loop       one epoll set; sockets; waiting
  *     load_stream     subscribers: connecting, reading, dropping, coming back
  *     load_sse        the head of an answer, chunks, and frames in them
+ *     load_recall     frames that were read before
  *     load_publish    publishers: one request under way on each connection
  *     load_ledger     what was published, who is owed it, what was lost
  *     load_stats      histograms, and what /proc says of the server
@@ -147,8 +148,8 @@ struct mark {
 };
 
 void	mark_print(const struct load *l, char *to, const struct mark *m);
-/* NULL unless this process has printed it; holds until the next call. */
-const struct mark	*mark_read(struct load *l, const char *p);
+/* False unless this process has printed it. */
+bool	mark_read(const struct load *l, const char *p, struct mark *m);
 
 /*
  * Every event from sending it until all who listen to it have it.  Streams are of
@@ -166,8 +167,6 @@ struct ledger {
 	uint64_t late;			/* deliveries of publishes that failed */
 	uint64_t bytes;			/* read by streams */
 	uint32_t (*listeners)[2];	/* of each topic, by kind */
-	char last_text[MARK_LEN];	/* read last: the next is mostly the same */
-	struct mark last;
 };
 
 int	ledger_init(struct load *l);
@@ -188,6 +187,19 @@ int64_t	ledger_owed(const struct load *l);
 int64_t	ledger_owed_kind(const struct load *l, unsigned kind);
 /* Deliveries that never came, of what was answered with success. */
 uint64_t	ledger_lost(const struct load *l);
+
+/* --- load_recall --- */
+
+int	recall_init(struct load *l);
+void	recall_fini(struct load *l);
+/* A stream's buffer begins. */
+void	recall_begin(struct load *l);
+/*
+ * sse_take(), and what mark the frame has: `*ours` is false if it has none that this
+ * process printed.
+ */
+const char	*recall_take(struct load *l, struct sse_frame *f, struct mark *m,
+    bool *ours, const char *p, const char *end, const char **keep);
 
 /* --- load_stream --- */
 
@@ -331,9 +343,11 @@ struct load {
 	uint32_t run;		/* stands in each mark: not of an earlier run */
 	struct streams streams;
 	struct ledger ledger;
+	struct recall *recall;
 	struct publisher publisher;
 	struct histogram latency;	/* of healthy streams */
 	uint64_t deliveries;		/* since measuring began */
+	int64_t last_ns;		/* when the last one was read */
 	int64_t progress_ns;
 	const char *doing;		/* for the progress line */
 	long descriptors;		/* of the server, without streams */

@@ -66,8 +66,8 @@ mark_print(const struct load *l, char *to, const struct mark *m)
 	print_hex(to, (uint64_t)m->sent_ns, 16);
 }
 
-static bool
-mark_parse(const struct load *l, const char *p, struct mark *m)
+bool
+mark_read(const struct load *l, const char *p, struct mark *m)
 {
 	uint64_t run, lane, count, topic, sent_ns;
 	bool ok = true;
@@ -83,21 +83,6 @@ mark_parse(const struct load *l, const char *p, struct mark *m)
 		.topic = (uint32_t)topic, .sent_ns = (int64_t)sent_ns };
 	return ok && lane < l->ledger.books_n &&
 	    topic < (uint64_t)l->o.topics;
-}
-
-const struct mark *
-mark_read(struct load *l, const char *p)
-{
-	struct ledger *g = &l->ledger;
-
-	if (memcmp(p, g->last_text, MARK_LEN) == 0)
-		return &g->last;
-	if (!mark_parse(l, p, &g->last)) {
-		g->last_text[0] = '\0';
-		return NULL;
-	}
-	memcpy(g->last_text, p, MARK_LEN);
-	return &g->last;
 }
 
 int

@@ -387,6 +387,7 @@ publish_start(struct load *l, uint64_t events, double seconds, double rate,
 	pub->rate_from_ns = now;
 	pub->rate_done = 0;
 	pub->on = true;
+	pub->gave_up = false;
 	if (rate > 0) {
 		double interval_ns = 1e9 * (double)pub->batch / rate;
 		loop_tick(l, interval_ns > 50000 ? (int64_t)interval_ns : 50000);

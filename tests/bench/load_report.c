@@ -42,10 +42,17 @@ measure_begin(struct load *l, struct measure *m)
 	m->began_ns = clock_ns();
 }
 
+/* The time spent waiting for what is lost does not count. */
+static int64_t
+ended_ns(const struct load *l)
+{
+	return ledger_owed(l) > 0 && l->deliveries > 0 ? l->last_ns : clock_ns();
+}
+
 void
 measure_report(struct load *l, const struct measure *m, json_t *to)
 {
-	double seconds = (double)(clock_ns() - m->began_ns) / 1e9;
+	double seconds = (double)(ended_ns(l) - m->began_ns) / 1e9;
 	double own_s = (double)(own_cpu_ns() - m->own_cpu_ns) / 1e9;
 	double server_ns = (double)(server_cpu_ns(&l->o) - m->server_cpu_ns);
 	const struct publisher *pub = &l->publisher;

@@ -345,16 +345,14 @@ is_control(struct load *l, struct stream *s, const struct sse_frame *f)
 }
 
 static void
-delivered(struct load *l, struct stream *s, const struct sse_frame *f, int64_t now)
+delivered(struct load *l, struct stream *s, const struct sse_frame *f,
+    const struct mark *m, int64_t now)
 {
 	struct ledger *g = &l->ledger;
-	const struct mark *m;
 	uint32_t *count;
 
-	if (f->data_len != (size_t)l->o.size || f->data_lines != 1 ||
-	    f->data[f->data_len - 1] != '.' ||
-	    (m = mark_read(l, f->data)) == NULL ||
-	    !stream_wants(l, s, m->topic)) {
+	if (m == NULL || f->data_len != (size_t)l->o.size || f->data_lines != 1 ||
+	    f->data[f->data_len - 1] != '.' || !stream_wants(l, s, m->topic)) {
 		g->corrupt++;
 		return;
 	}
@@ -375,6 +373,7 @@ delivered(struct load *l, struct stream *s, const struct sse_frame *f, int64_t n
 	}
 	*count = m->count;
 	l->deliveries++;
+	l->last_ns = now;
 	if (s->kind == 0)
 		histogram_add(&l->latency, now - m->sent_ns);
 	if (ledger_received(l, m, s->kind))
@@ -404,8 +403,11 @@ frames(struct load *l, struct stream *s, const char *p, const char *end)
 	const char *keep, *after, *id = NULL;
 	size_t id_len = 0;
 	struct sse_frame f;
+	struct mark m;
+	bool ours;
 
-	while ((after = sse_take(&f, p, end, &keep)) != NULL) {
+	recall_begin(l);
+	while ((after = recall_take(l, &f, &m, &ours, p, end, &keep)) != NULL) {
 		p = after;
 		if (f.id != NULL) {
 			id = f.id;
@@ -413,7 +415,7 @@ frames(struct load *l, struct stream *s, const char *p, const char *end)
 		}
 		if (f.data != NULL &&
 		    (f.name == NULL || !is_control(l, s, &f)))
-			delivered(l, s, &f, now);
+			delivered(l, s, &f, ours ? &m : NULL, now);
 	}
 	if (id != NULL)
 		keep_id(s, id, id_len);
