@@ -378,6 +378,8 @@ publish_start(struct load *l, uint64_t events, double seconds, double rate,
 
 	pub->idle = NULL;
 	for (size_t i = lanes < pub->n ? lanes : pub->n; i > 0; i--) {
+		if (pub->lanes[i - 1].busy)
+			continue;	/* given up on, and not answered yet */
 		pub->lanes[i - 1].next = pub->idle;
 		pub->idle = &pub->lanes[i - 1];
 	}
@@ -415,9 +417,8 @@ send_due(struct load *l)
 	struct publisher *pub = &l->publisher;
 	int64_t now = clock_ns(), until = now < pub->end_ns ? now : pub->end_ns;
 
-	if (now < pub->paused_until_ns)
-		return;
-	while (pub->idle != NULL && pub->left > 0) {
+	while (pub->idle != NULL && pub->left > 0 &&
+	    now >= pub->paused_until_ns) {
 		size_t n = pub->batch < pub->left ? pub->batch : (size_t)pub->left;
 		int64_t due_ns = 0;
 
@@ -433,6 +434,7 @@ send_due(struct load *l)
 			pub->left -= n;
 		send_request(l, n, due_ns);
 	}
+	/* Over: nothing is left, or what was due until the end is sent. */
 	if (pub->left == 0 || (now >= pub->end_ns && pub->idle != NULL))
 		publish_stop(l);
 }

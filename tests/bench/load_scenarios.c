@@ -113,6 +113,20 @@ scenario_lanes(const struct load *l, size_t otherwise)
 	return l->o.rate > 0 ? 64 : otherwise;
 }
 
+static int
+some_accepted(const struct load *l)
+{
+	if (l->publisher.requests > 0)
+		return 0;
+	if (l->publisher.failed[401] + l->publisher.failed[403] > 0)
+		say("the server refuses to take events: --key is missing or "
+		    "wrong, or may not publish to these topics");
+	else
+		say("not one event was accepted: does POST /publish?topic= "
+		    "work on this server?");
+	return -1;
+}
+
 int
 scenario_warm_up(struct load *l, size_t lanes)
 {
@@ -123,17 +137,7 @@ scenario_warm_up(struct load *l, size_t lanes)
 		    0, lanes);
 	else
 		scenario_publish_all(l, "warming up", 0, 0.5, 0, lanes);
-	if (l->publisher.failed[401] + l->publisher.failed[403] > 0) {
-		say("the server refuses to take events: --key is missing or "
-		    "wrong, or the topics are not its own");
-		return -1;
-	}
-	if (l->publisher.requests == 0) {
-		say("not one event was accepted: is this the server's "
-		    "publishing interface?");
-		return -1;
-	}
-	return 0;
+	return some_accepted(l);
 }
 
 static int
@@ -145,7 +149,7 @@ publish_measured(struct load *l, json_t *to, size_t lanes)
 	scenario_publish_all(l, "measuring", (uint64_t)l->o.events,
 	    l->o.events > 0 ? 0 : l->o.seconds, l->o.rate, lanes);
 	measure_report(l, &m, to);
-	return 0;
+	return some_accepted(l);
 }
 
 int
