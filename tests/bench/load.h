@@ -261,8 +261,6 @@ void	stream_stall(struct load *l, struct stream *s);
 int	stream_wake(struct load *l, struct stream *s);
 /* Its socket has these epoll events. */
 void	stream_ready(struct load *l, struct stream *s, uint32_t events);
-/* Is topic `t` one of its own? */
-bool	stream_wants(const struct load *l, const struct stream *s, uint32_t t);
 /* Connect those whose turn it is. */
 void	streams_turn(struct load *l);
 

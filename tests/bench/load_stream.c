@@ -35,8 +35,9 @@ topic_print(const struct load *l, char *to, uint32_t topic)
 	return n < TOPIC_MAX ? (size_t)n : TOPIC_MAX - 1;
 }
 
-bool
-stream_wants(const struct load *l, const struct stream *s, uint32_t t)
+/* Is topic `t` one of its own? */
+static bool
+wants(const struct load *l, const struct stream *s, uint32_t t)
 {
 	uint64_t topics = (uint64_t)l->o.topics, each = (uint64_t)l->o.per_stream;
 	uint64_t first = s->index * each % topics;
@@ -352,7 +353,7 @@ delivered(struct load *l, struct stream *s, const struct sse_frame *f,
 	uint32_t *count;
 
 	if (m == NULL || f->data_len != (size_t)l->o.size || f->data_lines != 1 ||
-	    f->data[f->data_len - 1] != '.' || !stream_wants(l, s, m->topic)) {
+	    f->data[f->data_len - 1] != '.' || !wants(l, s, m->topic)) {
 		g->corrupt++;
 		return;
 	}
