@@ -22,8 +22,8 @@ const PANELS = [{
 	row: 'many-16', get: (j) => j.deliveries_per_s, show: amount,
 }, {
 	title: 'Resident memory per idle stream',
-	note: 'shorter is better; what the kernel holds comes on top, for all the same',
-	row: 'idle-15000', get: (j) => j.rss_per_stream, show: (v) => `${amount(v)}B`,
+	note: 'shorter is better; what the kernel holds for a socket comes on top',
+	row: 'idle-15000', get: (j) => j.rss_per_stream, show: (v) => `${amount(v)} B`.replace(/([kMG]) B/, ' $1B'),
 }];
 
 const escape = (s) => s.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -63,6 +63,11 @@ export class Results {
 			`99% within ${fsync.p99_us} µs\n` +
 			`${date.slice(0, 16).replace('T', ' ')} UTC, ${mode} run`;
 	}
+
+	// How many cores programs that have nothing to do with this kept busy.
+	disturbance() {
+		return middle(this.runs.map((r) => r.load?.others_cpu ?? NaN));
+	}
 }
 
 function pick(record, get) {
@@ -197,6 +202,10 @@ function troubles(runs) {
 	return sums.length > 0 ? sums.join(', ') : 'none';
 }
 
+// Whom the others are compared with; the floor is about sending.
+const comparedWith = (row) => (row.scenario === 'fanout' ? ['floor', 'nchan'] : ['nchan'])
+	.filter((server) => row.servers.includes(server) && row.servers.length > 1);
+
 function lineOf(results, row, server) {
 	const columns = COLUMNS[row.scenario];
 	const runs = results.of(row.name, server);
@@ -208,14 +217,14 @@ function lineOf(results, row, server) {
 		return null;
 	return [`  ${SERVERS[server].label}${isLoadBound(runs) ? ' *' : ''}`,
 		...Object.values(columns).map((c) => c.show(results.median(row.name, server, c.get))),
-		...['floor', 'nchan'].filter((other) => row.servers.includes(other)).map(against),
+		...comparedWith(row).map(against),
 		troubles(runs)];
 }
 
 function rowTable(results, row) {
 	const columns = COLUMNS[row.scenario];
 	const heads = ['', ...Object.keys(columns),
-		...['floor', 'nchan'].filter((other) => row.servers.includes(other)).map((o) => `/ ${o}`),
+		...comparedWith(row).map((other) => `/ ${other}`),
 		'lost'];
 	const lines = row.servers.map((server) => lineOf(results, row, server))
 		.filter((line) => line !== null);
@@ -236,7 +245,9 @@ export function table(results, goalLines) {
 	return `${results.head()}\n\n${rows.join('\n')}\n` +
 		'Medians over the rounds; "/ floor" and "/ nchan" are medians of each round\'s ratio of\n' +
 		'the first column.  us: microseconds of the server\'s CPU, or from publishing an event\n' +
-		'until a stream has read it.  * the load generator was as busy as one core can be.\n\n' +
+		'until a stream has read it.  * the load generator was as busy as one core can be.\n' +
+		`Other programs took ${digits(results.disturbance())} of ` +
+		`${results.about.machine.cores} cores meanwhile.\n\n` +
 		`Goals\n${goalLines.join('\n')}\n`;
 }
 

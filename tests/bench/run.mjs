@@ -10,7 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { goalLines, goals } from './goals.mjs';
-import { descriptors, fsyncCost, machine, versions } from './machine.mjs';
+import { cpuSpent, descriptors, fsyncCost, machine, versions } from './machine.mjs';
 import { picture } from './picture.mjs';
 import { headline, Results, table } from './report.mjs';
 import { MODES, ROWS, rowsOf } from './scenarios.mjs';
@@ -186,6 +186,8 @@ async function load(o, run, server, scenario, settings) {
 	const fd = fs.openSync(log, 'a');
 	const child = startChild([path.join(o.build, 'tests/bench/load'), ...args],
 		{ stdio: ['ignore', 'pipe', fd] });
+	const others = cpuSpent(run.pids);
+	const began = Date.now();
 	const patience_s = 120 + 10 * (settings.seconds ?? 0) + 2 * (settings.timeout ?? 30);
 	const last = setTimeout(() => child.kill('SIGKILL'), patience_s * 1000);
 	let text = '';
@@ -200,7 +202,8 @@ async function load(o, run, server, scenario, settings) {
 		throw new Failure(`load ${args.join(' ')}: ${why}`);
 	}
 	try {
-		return JSON.parse(text);
+		const others_cpu = (cpuSpent(run.pids) - others) * 1000 / (Date.now() - began);
+		return { ...JSON.parse(text), others_cpu };
 	} catch (e) {
 		throw new Failure(`load ${args.join(' ')}: its answer is no JSON: ${e.message}`);
 	}

@@ -16,7 +16,7 @@
 // for the modes that are not named.
 export const MODES = {
 	smoke: { rounds: 1, seconds: 0.3 },
-	quick: { rounds: 1, seconds: 2 },
+	quick: { rounds: 1, seconds: 1.5 },
 	default: { rounds: 3, seconds: 3 },
 	full: { rounds: 5, seconds: 8 },
 };
@@ -69,7 +69,7 @@ function manyTopics(n, listeners, each, extra) {
 		title: `100 streams per event, ${count(n)} topics: ${count(listeners)} streams with ${each}`,
 		modes: EVERY, ...extra,
 		options: { streams: streams(listeners), topics: topics(n), 'per-stream': each,
-			size: 100, 'in-flight': 16 },
+			size: 100, 'in-flight': 1 },
 	};
 }
 
@@ -87,7 +87,7 @@ function publish(connections, batch, extra) {
 		letter: 'f', name: batch > 1 ? `publish-${connections}x${batch}` : `publish-${connections}`,
 		title: `publishing ${batch > 1 ? `batches of ${batch} ` : ''}over ` +
 			`${connections} connection${connections > 1 ? 's' : ''}`,
-		scenario: 'publish', servers: ['fanfare', 'nchan', 'node'], modes: EVERY,
+		scenario: 'publish', servers: ['fanfare', 'nchan'], modes: EVERY,
 		options: { topics: topics(10000), size: 100, 'in-flight': connections,
 			...batch > 1 ? { batch } : {} },
 		...extra,
@@ -100,7 +100,7 @@ function storm(name, title, extra) {
 		letter: 'g', name, title: `10,000 streams come back, ${title}`, scenario: 'storm',
 		servers: ['fanfare'], smoke: ['fanfare'], modes: EVERY, ...extra,
 		options: { streams: streams(10000), topics: topics(100), size: 100,
-			missed: { smoke: 20, default: 100 }, rate: 100, timeout: 120, ...extra.options },
+			missed: { smoke: 20, default: 100 }, rate: 200, timeout: 120, ...extra.options },
 		conf: { ...FAR_BEHIND, ...extra.conf },
 	};
 }
@@ -165,10 +165,11 @@ export const ROWS = [
 	manyTopics(10000, 10000, 100, { smoke: ['fanfare', 'floor'] }),
 
 	idle(1000, { servers: ['fanfare', 'nchan'], modes: LONG }),
-	idle(15000, { servers: ALL, modes: EVERY, smoke: ['fanfare'] }),
+	idle(15000, { servers: { quick: ['fanfare', 'nchan'], default: ALL }, modes: EVERY,
+		smoke: ['fanfare'] }),
 
-	publish(1, 1, { modes: LONG, rounds: ONCE }),
-	publish(8, 1, { modes: LONG, rounds: ONCE }),
+	publish(1, 1, { modes: LONG, rounds: ONCE, servers: ['fanfare', 'nchan', 'node'] }),
+	publish(8, 1, { modes: LONG, rounds: ONCE, servers: ['fanfare', 'nchan', 'node'] }),
 	publish(64, 1, { smoke: ['fanfare', 'nchan'] }),
 	publish(256, 1),
 	// Retention at work: more is stored before than is kept.
@@ -191,6 +192,10 @@ export const ROWS = [
 		letter: 'h', name: 'connect', title: '10,000 connections', scenario: 'connect',
 		servers: ALL, modes: EVERY, smoke: ['fanfare'],
 		options: { streams: streams(10000), topics: 1 },
+	}, {
+		letter: 'h', name: 'connect-es256', title: '10,000 connections, each with an ES256 token',
+		scenario: 'connect', servers: ['fanfare'], modes: EVERY, smoke: ['fanfare'],
+		tokens: streams(10000), options: { streams: streams(10000), topics: 1 },
 	},
 
 	slow(0),
