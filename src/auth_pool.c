@@ -13,7 +13,6 @@
 
 #include "auth_pool.h"
 
-
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>

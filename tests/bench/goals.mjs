@@ -1,0 +1,87 @@
+// goals.mjs - the numbers to reach, and whether this run reached them.
+import { amount, digits } from './report.mjs';
+
+const cpu = (j) => j.cpu_ns_per_delivery;
+const perPublish = (j) => j.cpu_ns_per_publish;
+const p99 = (j) => j.latency_us.p99;
+
+// Each: what is compared, the value, and `most` or `least`.  A value that was not
+// measured in this run is NaN.
+function list(r) {
+	const quotient = (name, other, get) => r.ratio([name, 'fanfare'], [name, other], get);
+	const own = (name, get) => r.median(name, 'fanfare', get);
+	const share = (j, a, b) => a / b;
+
+	return [
+		{ what: 'CPU per delivery, one at a time, 5,000 streams: / floor',
+			value: quotient('one-5000', 'floor', cpu), most: 1.15 },
+		{ what: '  / nchan', value: quotient('one-5000', 'nchan', cpu), most: 0.75 },
+		{ what: 'deliveries/s, 16 under way, 5,000 streams: / nchan',
+			value: quotient('many-16', 'nchan', (j) => j.deliveries_per_s), least: 8 },
+		{ what: '  p99 latency / nchan', value: quotient('many-16', 'nchan', p99), most: 1 },
+		{ what: 'CPU per publish to one subscriber: 10,000 / 1,000 streams',
+			value: r.ratio(['own-topic-10000-1', 'fanfare'], ['own-topic-1000-1', 'fanfare'],
+				perPublish), most: 1.2 },
+		{ what: '  32 under way / nchan',
+			value: quotient('own-topic-10000-32', 'nchan', perPublish), most: 1 },
+		{ what: '  one at a time / nchan',
+			value: quotient('own-topic-10000-1', 'nchan', perPublish), most: 4 },
+		{ what: 'resident bytes per idle stream', value: own('idle-15000', (j) => j.rss_per_stream),
+			most: 1024 },
+		{ what: 'durable publishes/s, 64 connections / nchan in memory',
+			value: quotient('publish-64', 'nchan', (j) => j.publishes_per_s), least: 0.75 },
+		{ what: '  256 connections',
+			value: quotient('publish-256', 'nchan', (j) => j.publishes_per_s), least: 0.75 },
+		{ what: 'durable events/s in batches of 100, 10,000 topics, pruning',
+			value: own('publish-8x100', (j) => j.events_per_s), least: 80000 },
+		...['tail', 'disk'].map((from) => ({
+			what: from === 'tail'
+				? '10,000 streams come back 100 behind / connecting without a cursor: memory'
+				: '  from SQLite',
+			value: own(`storm-${from}`, (j) => share(j, j.caught_up_s, j.plain_seconds)), most: 2 })),
+		{ what: '  publish p99 meanwhile / quiet',
+			value: own('storm-tail', (j) => share(j, j.answer_storm_us.p99, j.answer_quiet_us.p99)),
+			most: 2 },
+		{ what: 'connections/s / nchan',
+			value: quotient('connect', 'nchan', (j) => j.connects_per_s), least: 1 },
+		{ what: 'publish p99 while 10,000 ES256 tokens come back / quiet',
+			value: own('storm-es256', (j) => share(j, j.answer_storm_us.p99, j.answer_quiet_us.p99)),
+			most: 3 },
+		{ what: 'CPU per delivery / floor, 1,000 to 15,000 streams: spread around the middle',
+			value: spread(['one-1000', 'one-5000', 'one-15000']
+				.map((name) => quotient(name, 'floor', cpu))), most: 0.1 },
+		{ what: '  10 to 10,000 topics, 100 deliveries each',
+			value: spread(['topics-of-10', 'topics-of-100', 'topics-of-10000']
+				.map((name) => quotient(name, 'floor', cpu))), most: 0.1 },
+		{ what: 'p99 of healthy streams, 5% slow / none slow',
+			value: r.ratio(['slow-5', 'fanfare'], ['slow-0', 'fanfare'], p99), most: 1.5 },
+	];
+}
+
+// Half the distance of the extremes, as a part of their middle.
+function spread(values) {
+	const low = Math.min(...values);
+	const high = Math.max(...values);
+
+	return (high - low) / (high + low);
+}
+
+export function goals(results) {
+	return list(results).map((g) => {
+		const limit = g.most ?? g.least;
+		const holds = g.most !== undefined ? g.value <= limit : g.value >= limit;
+		const off = g.most !== undefined ? g.value / limit - 1 : 1 - g.value / limit;
+
+		return { ...g, measured: Number.isFinite(g.value), holds,
+			verdict: !Number.isFinite(g.value) ? 'not measured'
+				: holds ? 'holds' : `misses by ${Math.max(1, Math.round(off * 100))}%` };
+	});
+}
+
+export function goalLines(verdicts) {
+	const shown = (v) => v >= 1000 ? amount(v) : digits(v);
+
+	return verdicts.filter((g) => g.measured).map((g) => `  ${g.what.padEnd(76)} ` +
+		`${shown(g.value).padStart(6)}  ${g.most !== undefined ? '<=' : '>='} ` +
+		`${shown(g.most ?? g.least).padEnd(6)} ${g.verdict}`);
+}
