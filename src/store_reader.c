@@ -421,6 +421,7 @@ static int
 run_walk(struct walk *w)
 {
 	struct page_job *j = w->job;
+	struct page_ref *shrunk;
 	uint64_t forgotten;
 	bool more;
 
@@ -475,6 +476,10 @@ run_walk(struct walk *w)
 	j->plan_n = w->refs_n < PLAN_MAX ? w->refs_n : PLAN_MAX;
 	j->plan_at = 0;
 	j->plan_head = w->refs_n > PLAN_MAX ? w->refs[PLAN_MAX].seq - 1 : w->head;
+	/* Streams far behind keep their plans for long. */
+	if (w->refs_n > PLAN_MAX && (shrunk = realloc(j->plan,
+	    PLAN_MAX * sizeof(*shrunk))) != NULL)
+		j->plan = shrunk;
 	w->refs = NULL;
 	w->refs_n = 0;
 	return fetch(w, j->plan, j->plan_n, &j->plan_at);

@@ -2,8 +2,8 @@
  * stream_tail.c - catching up from memory: what a stream missed, found in the tail.
  *
  * For plain topics the topics' chains are walked back from the newest, so the cost is
- * what was missed; with patterns the ring is scanned from the cursor on, a bounded
- * piece at a time.
+ * what was missed.  With patterns, and for who is far behind, the ring is scanned from
+ * the cursor on, a bounded piece at a time: a chain would be walked anew for each page.
  */
 #include "config.h"
 
@@ -13,7 +13,8 @@
 #include "metrics.h"
 #include "stream_internal.h"
 
-#define SCAN_MAX	4096		/* entries looked at for patterns in a step */
+#define SCAN_MAX	4096		/* entries looked at one by one in a step */
+#define WALK_MAX	1024		/* of a topic's chain, likewise */
 #define REPLAY_MAX	1000
 
 /* Entries found, in no order yet. */
@@ -75,46 +76,29 @@ queue_page(struct stream_env *env, struct stream *s, const struct found *f)
 	return true;
 }
 
-static void
-after_plain(struct stream_env *env, struct stream *s)
+/* The missed of all chains, `max` at most; returns whether these are all. */
+static bool
+walk_chains(struct stream_env *env, const struct stream *s, size_t max,
+    struct found *f)
 {
-	struct found f = { 0 };
 	struct entry *e;
-	uint64_t upto = env->tail.position, oldest, lost;
-	size_t limit = s->moved ? 2 * env->max_replay : env->max_replay;
+	uint64_t lost;
 
-	for (size_t i = 0; i < s->nsubs && f.n <= limit; i++) {
+	for (size_t i = 0; i < s->nsubs; i++) {
 		e = s->subs[i].node->newest;
-		while (e != NULL && e->frame->id.seq > s->cursor &&
-		    f.n <= limit && !f.failed) {
-			found_add(&f, e);
+		while (e != NULL && e->frame->id.seq > s->cursor && !f->failed) {
+			if (f->n == max)
+				return false;
+			found_add(f, e);
 			if (e->frame->prev <= s->cursor)
 				break;
 			lost = 0;
 			e = tail_older(&env->tail, e, &lost);
-			if (lost > f.lost)
-				f.lost = lost;
+			if (lost > f->lost)
+				f->lost = lost;
 		}
 	}
-	if (f.failed) {
-		free(f.v);
-		stream_kill(env, s);
-		return;
-	}
-	if (f.n > limit) {
-		catch_up_gap(env, s, GAP_TOO_FAR, upto, 0);
-		free(f.v);
-		return;
-	}
-	if (f.n > 1)
-		qsort(f.v, f.n, sizeof(struct entry *), by_seq);
-	if (f.lost > s->cursor && f.lost > s->told_lost) {
-		oldest = f.n > 0 ? f.v[0]->frame->id.seq : upto;
-		catch_up_gap(env, s, GAP_EXPIRED, oldest, f.lost);
-	}
-	if (queue_page(env, s, &f) && s->cursor < upto)
-		s->cursor = upto;
-	free(f.v);
+	return true;
 }
 
 /* Each topic is matched once a step, however many events it has. */
@@ -131,27 +115,39 @@ wants(struct stream_env *env, const struct stream *s, const struct entry *e)
 	return n->wanted;
 }
 
-static void
-after_patterns(struct stream_env *env, struct stream *s)
+/* How many it may be behind. */
+static size_t
+limit_of(const struct stream_env *env, const struct stream *s)
 {
-	size_t i = tail_find(&env->tail, s->cursor), from = i, bytes = 0;
-	size_t limit = s->moved ? 2 * env->max_replay : env->max_replay;
+	return s->moved ? 2 * env->max_replay : env->max_replay;
+}
+
+/* Is it behind by more?  Asked once on a way back to live. */
+static bool
+too_far(struct stream_env *env, struct stream *s, size_t missed)
+{
+	size_t limit = limit_of(env, s), n = 0;
+
+	if (s->counted || missed <= limit) {
+		s->counted = true;
+		return false;
+	}
+	for (size_t i = env->tail.count - missed; i < env->tail.count &&
+	    n <= limit; i++)
+		n += wants(env, s, tail_at(&env->tail, i));
+	s->counted = n <= limit;
+	if (n > limit)
+		catch_up_gap(env, s, GAP_TOO_FAR, env->tail.position, 0);
+	return n > limit;
+}
+
+static void
+after_scan(struct stream_env *env, struct stream *s, size_t from)
+{
+	size_t i = from, bytes = 0;
 	struct entry *e;
 	uint64_t lost, seq;
 
-	/* Everything may match: that many events are too many for sure only when all
-	 * of them do, so count. */
-	if (!s->counted && env->tail.count - i > limit) {
-		size_t n = 0;
-
-		for (size_t k = i; k < env->tail.count && n <= limit; k++)
-			n += wants(env, s, tail_at(&env->tail, k));
-		if (n > limit) {
-			catch_up_gap(env, s, GAP_TOO_FAR, env->tail.position, 0);
-			return;
-		}
-	}
-	s->counted = true;
 	for (; i < env->tail.count && i - from < SCAN_MAX; i++) {
 		e = tail_at(&env->tail, i);
 		seq = e->frame->id.seq;
@@ -174,16 +170,49 @@ after_patterns(struct stream_env *env, struct stream *s)
 		s->cursor = env->tail.position;
 }
 
+/* False: too much to do it this way. */
+static bool
+after_walk(struct stream_env *env, struct stream *s)
+{
+	struct found f = { 0 };
+	uint64_t upto = env->tail.position, oldest;
+	size_t max = limit_of(env, s);
+	bool all;
+
+	if (s->counted || max > WALK_MAX)
+		max = WALK_MAX;
+	all = walk_chains(env, s, max, &f);
+	if (f.failed)
+		stream_kill(env, s);
+	if (!all || f.failed) {
+		free(f.v);
+		return f.failed;
+	}
+	if (f.n > 1)
+		qsort(f.v, f.n, sizeof(struct entry *), by_seq);
+	if (f.lost > s->cursor && f.lost > s->told_lost) {
+		oldest = f.n > 0 ? f.v[0]->frame->id.seq : upto;
+		catch_up_gap(env, s, GAP_EXPIRED, oldest, f.lost);
+	}
+	if (queue_page(env, s, &f) && s->cursor < upto)
+		s->cursor = upto;
+	free(f.v);
+	return true;
+}
+
 void
 catch_up_after(struct stream_env *env, struct stream *s)
 {
+	size_t from;
+
 	if (s->cursor >= env->tail.position)
 		return;
 	metric_add(METRIC_TAIL_PAGES, 1);
-	if (s->ask.topics->has_pattern)
-		after_patterns(env, s);
-	else
-		after_plain(env, s);
+	if (!s->ask.topics->has_pattern && after_walk(env, s))
+		return;
+	from = tail_find(&env->tail, s->cursor);
+	if (!too_far(env, s, env->tail.count - from))
+		after_scan(env, s, from);
 }
 
 /* The newest `replay` of each topic, if memory holds them all and they are few. */
