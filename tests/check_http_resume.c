@@ -209,6 +209,34 @@ START_TEST(a_long_absence_is_caught_up_from_the_disk)
 }
 END_TEST
 
+START_TEST(a_long_absence_is_caught_up_from_memory)
+{
+	struct server *s = server_start(all_public, NULL);
+	char *cursor = publish(s, "a", "0");
+	struct stream *st;
+
+	for (int i = 0; i < 4; i++) {
+		publish_many(s, "a", 1 + i * 1000, 1000);
+		publish_many(s, "noise", 1, 1000);
+		publish_many(s, "b", 1 + i * 1000, 1000);
+	}
+	/* Also while more comes in, and for topics that nobody else missed. */
+	st = resume(s, "topic=a&topic=quiet", cursor);
+	publish_many(s, "a", 4001, 500);
+	for (int i = 1; i <= 4500; i++)
+		expect_number(st, i);
+	st = resume(s, "topic=b&topic=a", cursor);
+	for (int i = 0; i < 8000; i++)
+		expect_number(st, i % 1000 + 1 + i / 2000 * 1000);
+	for (int i = 4001; i <= 4500; i++)
+		expect_number(st, i);
+	expect_live(st, true);
+	no_more(st);
+	ck_assert_int_eq(st->odd, 0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- replay and since ---- */
 
 START_TEST(replay_gives_the_last_events_of_each_topic)
@@ -616,6 +644,7 @@ suite(void)
 	tcase_add_test(tc, who_saw_no_event_resumes_from_the_live_event);
 	tcase_add_test(tc, a_cursor_survives_kill_and_restart_without_a_gap);
 	tcase_add_test(tc, a_long_absence_is_caught_up_from_the_disk);
+	tcase_add_test(tc, a_long_absence_is_caught_up_from_memory);
 	tcase_add_test(tc, replay_gives_the_last_events_of_each_topic);
 	tcase_add_test(tc, replay_gives_a_thousand_events_at_most);
 	tcase_add_test(tc, since_gives_what_is_younger);
