@@ -564,7 +564,9 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	if ((st->path = strdup(conf->path)) == NULL ||
 	    (st->marks = map_new()) == NULL ||
 	    (st->marks_by_id = map_new()) == NULL ||
-	    (st->idem = map_new()) == NULL) {
+	    (st->idem = map_new()) == NULL ||
+	    (st->cache = cache_new((size_t)(conf->max_page_bytes_total /
+	    CACHE_PART))) == NULL) {
 		snprintf(err, err_size, "out of memory");
 		goto fail;
 	}
@@ -721,6 +723,7 @@ store_close(struct store *st)
 	map_free(st->marks);
 	map_free(st->marks_by_id);
 	map_free(st->idem);
+	cache_free(st->cache);
 	free(st->segs);
 	free(st->front);
 	free(st->epochs);

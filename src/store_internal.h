@@ -21,6 +21,7 @@
 #define MARKS_MAX		262144		/* topics in memory */
 #define EMPTY_TOPICS_MAX	100000		/* remembered without events */
 #define SETTLE_AFTER		65536		/* seqs a topic row may lag behind */
+#define CACHE_PART		4	/* of the budget for pages is the cache's */
 #define IDEM_MAX		500000		/* keys in memory */
 #define IDEM_TTL_MS		(24 * 3600 * 1000LL)
 #define EPOCHS_KEPT		1000
@@ -85,6 +86,8 @@ struct mark {
 	char		 name[];
 };
 TAILQ_HEAD(mark_list, mark);
+
+struct cache;
 
 struct segment {
 	uint64_t	segment;
@@ -182,6 +185,7 @@ struct store {
 	bool		 read_stopping;
 	pthread_t	 reader;
 	struct frame_budget page_budget;
+	struct cache	*cache;			/* the reader's */
 	bool		 started, is_ours;
 };
 
@@ -230,5 +234,13 @@ void		 idem_clear(struct store *st);
 int		 idem_add(struct store *st, const unsigned char *key,
 		    const unsigned char *content, uint64_t seq, uint32_t events,
 		    int64_t time, bool staged);
+
+/* store_cache.c: the reader's thread. */
+struct cache	*cache_new(size_t max_bytes);	/* NULL: no memory */
+void		 cache_free(struct cache *c);
+void		 cache_clear(struct cache *c);
+/* Borrowed until the next put or clear; NULL if it is not there. */
+struct frame	*cache_get(const struct cache *c, uint64_t seq);
+void		 cache_put(struct cache *c, struct frame *f);	/* takes a reference */
 
 #endif

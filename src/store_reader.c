@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +23,8 @@
 
 #define BUDGET_WAIT_MS	10
 #define PLAN_MAX	4096		/* refs kept for the pages to come */
+#define WHOLE_MAX	256		/* of a walk's events are read whole */
+#define IDLE_MS		10000		/* then the cache is emptied */
 
 /* A topic that the job asks for. */
 struct chain {
@@ -44,6 +47,8 @@ struct walk {
 	size_t		 heap_n;
 	struct page_ref	*refs;		/* found, newest first */
 	size_t		 refs_n, refs_cap;
+	struct frame	*whole[WHOLE_MAX];	/* of the first refs, a reference each */
+	size_t		 whole_n;
 };
 
 struct page_job *
@@ -254,6 +259,61 @@ add_ref(struct walk *w, uint64_t seq, int64_t topic)
 	return 0;
 }
 
+/* One event, from the cache or the log; a reference.  *rc is SQLITE_DONE when it is not
+ * there, SQLITE_ROW when it is or memory ran out. */
+static struct frame *
+read_event(struct walk *w, const struct chain *c, uint64_t seq, int *rc)
+{
+	struct frame *f = NULL;
+	sqlite3_stmt *q;
+
+	*rc = SQLITE_ROW;
+	if (seq > w->st->pruned && (f = cache_get(w->st->cache, seq)) != NULL &&
+	    f->topic_len == c->len && memcmp(f->topic, c->name, c->len) == 0)
+		return frame_ref(f);
+	if ((q = db_stmt(w->db, S_event_get)) == NULL) {
+		*rc = SQLITE_ERROR;
+		return NULL;
+	}
+	(void)sqlite3_bind_int64(q, 1, (int64_t)seq);
+	(void)sqlite3_bind_int64(q, 2, c->id);
+	f = NULL;
+	if ((*rc = sqlite3_step(q)) == SQLITE_ROW)
+		f = store_row_frame(w->st, q, seq, c->name, c->len);
+	(void)sqlite3_reset(q);
+	if (f != NULL) {
+		frame_charge(f, &w->st->page_budget);
+		cache_put(w->st->cache, f);
+	}
+	return f;
+}
+
+/* The seq before this one in the topic: SQLITE_ROW and *prev, or SQLITE_DONE when this
+ * one is not there.  The first ones are likely to be sent, so they are read whole: *f is
+ * a reference then, else NULL. */
+static int
+read_link(struct walk *w, const struct chain *c, uint64_t *prev, struct frame **f)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	*f = NULL;
+	if (w->refs_n < WHOLE_MAX) {
+		if ((*f = read_event(w, c, c->seq, &rc)) == NULL)
+			return rc == SQLITE_ROW ? SQLITE_NOMEM : rc;
+		*prev = (*f)->prev;
+		return SQLITE_ROW;
+	}
+	if ((q = db_stmt(w->db, S_event_link)) == NULL)
+		return SQLITE_ERROR;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)c->seq);
+	(void)sqlite3_bind_int64(q, 2, c->id);
+	if ((rc = sqlite3_step(q)) == SQLITE_ROW)
+		*prev = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
 /*
  * Collect what lies in (cursor, head], newest first: at most max_events, at most
  * per_topic of each topic (0: no limit).  *more tells that the limit stopped it.
@@ -263,7 +323,8 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
     bool *more)
 {
 	struct chain *c;
-	sqlite3_stmt *q;
+	struct frame *f;
+	uint64_t prev;
 	int rc;
 
 	*more = false;
@@ -277,11 +338,7 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 		sift_down(w, i);
 	while (w->heap_n > 0) {
 		c = &w->chains[w->heap[0]];
-		if ((q = db_stmt(w->db, S_event_link)) == NULL)
-			return -1;
-		(void)sqlite3_bind_int64(q, 1, (int64_t)c->seq);
-		(void)sqlite3_bind_int64(q, 2, c->id);
-		rc = sqlite3_step(q);
+		rc = read_link(w, c, &prev, &f);
 		if (rc == SQLITE_DONE) {
 			/* The chain breaks here: this one and all before are gone. */
 			if (c->seq > w->job->lost)
@@ -291,19 +348,23 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 			if (c->seq <= w->head) {
 				if (w->refs_n == max_events) {
 					*more = true;
-					(void)sqlite3_reset(q);
+					frame_unref(f);
 					return 0;
 				}
-				if (add_ref(w, c->seq, c->id) == -1)
+				if (add_ref(w, c->seq, c->id) == -1) {
+					frame_unref(f);
 					return -1;
+				}
+				if (f != NULL)
+					w->whole[w->whole_n++] = f;
 				c->taken++;
-			}
-			c->seq = (uint64_t)sqlite3_column_int64(q, 0);
+			} else
+				frame_unref(f);
+			c->seq = prev;
 			if (per_topic > 0 && c->taken == per_topic)
 				c->seq = 0;
 		} else
 			return -1;
-		(void)sqlite3_reset(q);
 		if (c->seq <= cursor)
 			w->heap[0] = w->heap[--w->heap_n];
 		sift_down(w, 0);
@@ -339,7 +400,6 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 	struct page_job *j = w->job;
 	const struct chain *c;
 	struct frame *f;
-	sqlite3_stmt *q;
 	size_t bytes = 0, room = n - *at;
 	int rc;
 
@@ -353,19 +413,16 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 			j->lost = refs[*at].seq;	/* forgotten meanwhile */
 			continue;
 		}
-		if ((q = db_stmt(w->db, S_event_get)) == NULL)
-			return -1;
-		(void)sqlite3_bind_int64(q, 1, (int64_t)refs[*at].seq);
-		(void)sqlite3_bind_int64(q, 2, c->id);
-		rc = sqlite3_step(q);
+		/* The walk went the other way. */
+		if (w->whole_n == n) {
+			f = frame_ref(w->whole[n - 1 - *at]);
+			rc = SQLITE_ROW;
+		} else
+			f = read_event(w, c, refs[*at].seq, &rc);
 		if (rc == SQLITE_DONE) {
 			j->lost = refs[*at].seq;	/* pruned since the plan */
 			continue;
 		}
-		if (rc != SQLITE_ROW)
-			return -1;
-		f = store_row_frame(w->st, q, refs[*at].seq, c->name, c->len);
-		(void)sqlite3_reset(q);
 		if (f == NULL)
 			return -1;
 		if (j->n > 0 && bytes + f->bytes > j->max_bytes) {
@@ -373,8 +430,6 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 			break;
 		}
 		bytes += f->bytes;
-		if (j->charge)
-			frame_charge(f, &w->st->page_budget);
 		j->frames[j->n++] = f;
 	}
 	j->more = *at < n;
@@ -513,6 +568,8 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 	}
 	if (rc == -1)
 		db_close(db);		/* the next job opens it anew */
+	for (size_t i = 0; i < w.whole_n; i++)
+		frame_unref(w.whole[i]);
 	for (size_t i = 0; i < w.n; i++)
 		free(w.chains[i].name);
 	free(w.chains);
@@ -521,6 +578,18 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 	st->n_pages++;
 	j->pruned_after = st->prune_clock;
 	j->done(j);
+}
+
+static int
+wait_read(struct store *st, int64_t ms)
+{
+	struct timespec until;
+	int64_t at = clock_mono_ms() + ms;
+
+	until.tv_sec = (time_t)(at / 1000);
+	until.tv_nsec = (long)(at % 1000) * 1000000;
+	return pthread_cond_clockwait(&st->read_cond, &st->read_lock,
+	    CLOCK_MONOTONIC, &until);
 }
 
 /*
@@ -532,7 +601,6 @@ static struct page_job *
 take_job(struct store *st, bool *stopping)
 {
 	struct page_job *j, **at;
-	struct timespec until;
 	bool full;
 
 	pthread_mutex_lock(&st->read_lock);
@@ -548,18 +616,12 @@ take_job(struct store *st, bool *stopping)
 		}
 		if (st->read_stopping)
 			break;
-		if (st->jobs == NULL) {
-			(void)pthread_cond_wait(&st->read_cond, &st->read_lock);
-			continue;
+		if (wait_read(st, st->jobs == NULL ? IDLE_MS : BUDGET_WAIT_MS) ==
+		    ETIMEDOUT && st->jobs == NULL) {
+			pthread_mutex_unlock(&st->read_lock);
+			cache_clear(st->cache);
+			pthread_mutex_lock(&st->read_lock);
 		}
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += BUDGET_WAIT_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_nsec -= 1000000000L;
-			until.tv_sec++;
-		}
-		(void)pthread_cond_clockwait(&st->read_cond, &st->read_lock,
-		    CLOCK_MONOTONIC, &until);
 	}
 	*stopping = st->read_stopping;
 	pthread_mutex_unlock(&st->read_lock);
@@ -578,6 +640,7 @@ reader_main(void *arg)
 	(void)db_open_reader(&db, st->path);
 	while ((j = take_job(st, &stopping)) != NULL)
 		run_job(st, &db, j, stopping);
+	cache_clear(st->cache);
 	db_close(&db);
 	return NULL;
 }
