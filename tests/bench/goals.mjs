@@ -10,7 +10,8 @@ const p99 = (j) => j.latency_us.p99;
 function list(r) {
 	const quotient = (name, other, get) => r.ratio([name, 'fanfare'], [name, other], get);
 	const own = (name, get) => r.median(name, 'fanfare', get);
-	const share = (j, a, b) => a / b;
+	const grown = (what, stored, get) => r.ratio([`grown-${what}-${stored}`, 'fanfare'],
+		[`grown-${what}-10k`, 'fanfare'], get);
 
 	return [
 		{ what: 'CPU per delivery, one at a time, 5,000 streams: / floor',
@@ -38,14 +39,14 @@ function list(r) {
 			what: from === 'tail'
 				? '10,000 streams come back 100 behind / connecting without a cursor: memory'
 				: '  from SQLite',
-			value: own(`storm-${from}`, (j) => share(j, j.caught_up_s, j.plain_seconds)), most: 2 })),
+			value: own(`storm-${from}`, (j) => j.caught_up_s / j.plain_seconds), most: 2 })),
 		{ what: '  publish p99 meanwhile / quiet',
-			value: own('storm-tail', (j) => share(j, j.answer_storm_us.p99, j.answer_quiet_us.p99)),
+			value: own('storm-tail', (j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
 			most: 2 },
 		{ what: 'connections/s / nchan',
 			value: quotient('connect', 'nchan', (j) => j.connects_per_s), least: 1 },
 		{ what: 'publish p99 while 10,000 ES256 tokens come back / quiet',
-			value: own('storm-es256', (j) => share(j, j.answer_storm_us.p99, j.answer_quiet_us.p99)),
+			value: own('storm-es256', (j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
 			most: 3 },
 		{ what: 'CPU per delivery / floor, 1,000 to 15,000 streams: spread around the middle',
 			value: spread(['one-1000', 'one-5000', 'one-15000']
@@ -55,6 +56,15 @@ function list(r) {
 				.map((name) => quotient(name, 'floor', cpu))), most: 0.1 },
 		{ what: 'p99 of healthy streams, 5% slow / none slow',
 			value: r.ratio(['slow-5', 'fanfare'], ['slow-0', 'fanfare'], p99), most: 1.5 },
+		...['1M', '10M'].flatMap((stored) => [
+			{ what: `CPU per publish with ${stored} events stored / with 10k`,
+				value: grown('publish', stored, perPublish), most: 1.2 },
+			{ what: '  of coming back from SQLite',
+				value: grown('resume', stored, (j) => j.server_cpu_s), most: 1.2 },
+		]),
+		...[100, 1024].map((bytes) => ({
+			what: `seconds until all is normal after a flood, ${bytes} bytes`,
+			value: own(`flood-${bytes}`, (j) => j.recovered ? j.recovered_s : 1e6), most: 10 })),
 	];
 }
 

@@ -180,9 +180,10 @@ const COLUMNS = {
 	},
 	flood: {
 		'deliveries/s': { ...amounts((j) => j.deliveries_per_s), key: true },
+		'before': amounts((j, r) => r.before[0].deliveries_per_s),
 		'worst second': amounts((j) => j.deliveries_per_s_least),
-		'x too much': plain((j) => j.events_per_s * j.streams / j.topics / j.deliveries_per_s),
-		'events/s': amounts((j) => j.events_per_s),
+		'x published': plain((j, r) => j.events_per_s * j.streams / j.topics /
+			r.before[0].deliveries_per_s),
 		'resident': amounts((j) => j.rss_before_bytes),
 		'at most': amounts((j) => j.rss_max_bytes),
 		's to recover': plain((j) => j.recovered ? j.recovered_s : Infinity),

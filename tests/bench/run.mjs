@@ -214,9 +214,9 @@ async function measure(o, job, scratch) {
 	const { row, server } = job;
 	const run = { build: o.build, dir: path.join(scratch, `${row.name}-${server}-${job.round}`),
 		conf: { ...row.conf }, nchanBuffer: row.nchanBuffer };
-	const record = { row: row.name, server, round: job.round, options: row.options };
+	const record = { row: row.name, server, round: job.round, options: { ...row.options } };
 	const began = Date.now();
-	const settings = { ...row.options };
+	const settings = record.options;
 
 	fs.mkdirSync(run.dir, { recursive: true });
 	try {
@@ -230,6 +230,9 @@ async function measure(o, job, scratch) {
 		record.before = [];
 		for (const b of row.before)
 			record.before.push(await load(o, run, server, b.scenario, b.options));
+		for (const [name, value] of Object.entries(settings))
+			if (typeof value === 'function')
+				settings[name] = value(record.before);
 		record.load = await load(o, run, server, row.scenario, settings);
 		await stopServer(run);
 	} catch (e) {
@@ -287,10 +290,12 @@ async function runAll(o, jobs, results, scratch) {
 
 function progress(job, record, nth, left) {
 	const bad = record.faults.length === 0 ? '' : `  ** ${record.faults.join(', ')}`;
+	const busy = record.load?.others_cpu > 0.2
+		? `  (others: ${record.load.others_cpu.toFixed(1)} cores)` : '';
 
 	say(`${`[${nth}]`.padStart(9)} ${job.row.letter} ${job.row.name.padEnd(20)} ` +
 		`${SERVERS[job.server].label.padEnd(12)} ${record.took_s.toFixed(1).padStart(5)} s  ` +
-		`${headline(record, job.row)}${bad}${left}`);
+		`${headline(record, job.row)}${bad}${busy}${left}`);
 }
 
 function write(o, results, verdicts, text) {

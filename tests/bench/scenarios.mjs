@@ -8,7 +8,8 @@
 //   rounds                at most so many
 //   seconds               in place of the mode's
 //   conf                  options of fanfare beside the usual ones
-//   before                scenarios run before the measured one, on the same server
+//   before                scenarios run before the measured one, on the same server;
+//                         an option that is a function takes their results
 //   tokens                as many ES256 tokens; topics are then not public
 //   nchanBuffer           messages that nchan keeps per channel
 //
@@ -17,7 +18,7 @@
 export const MODES = {
 	smoke: { rounds: 1, seconds: 0.3 },
 	quick: { rounds: 1, seconds: 1.5 },
-	default: { rounds: 3, seconds: 3 },
+	default: { rounds: 3, seconds: 2.5 },
 	full: { rounds: 5, seconds: 8 },
 };
 
@@ -111,7 +112,7 @@ function slow(percent, extra) {
 		letter: 'i', name: `slow-${percent}`,
 		title: `${percent || 'no'} percent slow readers, 5,000 streams, 200 events/s of 1 KB`,
 		scenario: 'slow', servers: ['fanfare'], modes: LONG, rounds: 1,
-		seconds: { smoke: 2, default: 15, full: 60 },
+		seconds: { smoke: 2, default: 30, full: 60 },
 		options: { streams: streams(5000), topics: 10, size: 1024, rate: 200, slow: percent,
 			timeout: 120 },
 		conf: { ...FAR_BEHIND, 'stream.stall': '1h' }, nchanBuffer: 100000,
@@ -141,6 +142,27 @@ function growth(events, extra) {
 	}];
 }
 
+// (l) three times more than was delivered a moment before
+function flood(bytes, listeners, extra) {
+	const options = { streams: streams(listeners), topics: 5, size: bytes, batch: 10,
+		'in-flight': 64 };
+	const rate = ([capacity]) =>
+		Math.round(3 * capacity.deliveries_per_s * capacity.topics / capacity.streams);
+
+	return {
+		letter: 'l', name: `flood-${bytes}`,
+		title: `three times more published than can be delivered: ${count(bytes)} bytes, ` +
+			`${count(listeners)} streams`,
+		scenario: 'flood', servers: ['fanfare'], modes: LONG, rounds: 1,
+		seconds: { smoke: 1, default: 5, full: 60 },
+		conf: { ...FAR_BEHIND, 'store.retain_bytes': '0' },
+		before: [{ scenario: 'fanout',
+			options: { ...options, seconds: { smoke: 0.5, default: 3 } } }],
+		options: { ...options, rate, timeout: { full: 600, default: 120 } },
+		...extra,
+	};
+}
+
 export const ROWS = [
 	fanout('a', 'one-1000', 'one event at a time to 1,000 streams', 1000, 1),
 	fanout('a', 'one-5000', 'one event at a time to 5,000 streams', 5000, 1,
@@ -150,9 +172,9 @@ export const ROWS = [
 	fanout('b', 'many-16', '16 publishes under way to 5,000 streams', 5000, 16,
 		{ servers: ALL, smoke: ['fanfare'] }),
 	fanout('b', 'many-64', '64 publishes under way to 5,000 streams', 5000, 64,
-		{ modes: LONG, rounds: ONCE }),
+		{ modes: LONG, rounds: ONCE, servers: ['fanfare', 'nchan'] }),
 
-	notifications(1000, 1),
+	notifications(1000, 1, { servers: ['fanfare', 'nchan'] }),
 	notifications(10000, 1),
 	notifications(10000, 32, { smoke: ['fanfare'] }),
 
@@ -168,8 +190,8 @@ export const ROWS = [
 	idle(15000, { servers: { quick: ['fanfare', 'nchan'], default: ALL }, modes: EVERY,
 		smoke: ['fanfare'] }),
 
-	publish(1, 1, { modes: LONG, rounds: ONCE, servers: ['fanfare', 'nchan', 'node'] }),
-	publish(8, 1, { modes: LONG, rounds: ONCE, servers: ['fanfare', 'nchan', 'node'] }),
+	publish(1, 1, { modes: LONG, rounds: ONCE }),
+	publish(8, 1, { modes: LONG, rounds: ONCE }),
 	publish(64, 1, { smoke: ['fanfare', 'nchan'] }),
 	publish(256, 1),
 	// Retention at work: more is stored before than is kept.
@@ -211,13 +233,8 @@ export const ROWS = [
 	...growth(1000000, { modes: LONG }),
 	...growth(10000000, { modes: ['full'] }),
 
-	{
-		letter: 'l', name: 'flood', title: 'a flood: published as fast as it is stored, ' +
-			'to 1,000 streams with one of 10 topics each',
-		scenario: 'flood', servers: ['fanfare'], smoke: ['fanfare'], modes: LONG, rounds: 1,
-		seconds: { smoke: 2, default: 15, full: 60 }, conf: FAR_BEHIND,
-		options: { streams: streams(1000), topics: 10, size: 1024, 'in-flight': 64, timeout: 120 },
-	},
+	flood(100, 5000, { smoke: ['fanfare'] }),
+	flood(1024, 1000),
 ];
 
 export function count(n) {
@@ -258,8 +275,8 @@ export function rowsOf(mode, only, rounds) {
 
 		if (['fanout', 'publish', 'slow', 'flood'].includes(row.scenario))
 			settled.options.seconds = inMode(row.seconds, mode) ?? MODES[mode].seconds;
-		if (mode === 'smoke' && row.scenario !== 'flood')
-			settled.options.warmup = 20;
+		if (mode === 'smoke')
+			Object.assign(settled.options, { warmup: 20, timeout: 10 });
 		return settled;
 	});
 }
