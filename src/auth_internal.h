@@ -4,15 +4,16 @@
  * auth.c		what an identity may do; the cache; the public face
  * auth_keys.c		from configuration to keys that can be trusted
  * auth_token.c		from a token to grants, or the reason why not
+ * auth_signature.c	RSA and EC signatures
  * auth_pool.c		the same, for slow signatures, on threads of their own
  * auth_mint.c		tokens and API keys made for the command line
  * auth_explain.c	the same checks, told to a person
  *
  * Two rules keep this room safe.  The key pins the algorithm, so a token never
- * chooses how it is judged.  And libjwt is asked one thing only, whether the
- * signature is right: it looks at no claim, takes a repeated one, reads exp "9" as 0
+ * chooses how it is judged.  And libjwt is asked one thing only, whether an HMAC
+ * is right: it looks at no claim, takes a repeated one, reads exp "9" as 0
  * and cuts strings at NUL, so header and claims are read here, strictly, from the
- * very bytes that were signed.
+ * very bytes that were signed.  (RSA and EC signatures are OpenSSL's to check.)
  */
 #ifndef AUTH_INTERNAL_H
 #define AUTH_INTERNAL_H
@@ -24,6 +25,7 @@
 #include <stdint.h>
 
 #include <jansson.h>
+#include <openssl/types.h>
 
 #include "auth.h"
 
@@ -45,6 +47,7 @@ enum auth_alg {
 struct auth_key {
 	unsigned char	*p;		/* secret, or our own PEM print of the key */
 	size_t		 len;
+	EVP_PKEY	*parsed;	/* of a public key, else NULL */
 	bool		 is_secret;
 	unsigned int	 algs;		/* those it accepts, 1 << enum auth_alg */
 	const char	*from;		/* "auth.key" or "auth.key_file" */
@@ -212,6 +215,11 @@ int	auth_token_header(const struct auth_key *k, const json_t *header,
 int	auth_token_signature(const struct auth_key *k, enum auth_alg alg,
 	    const char *p, size_t len, const struct auth_token *t,
 	    struct auth_refusal *r);
+
+/* auth_signature.c: did the public key sign this text?  Also false without memory.  Any
+ * thread. */
+bool	auth_signature_matches(const struct auth_key *k, enum auth_alg alg,
+	    struct auth_bytes text, const unsigned char *sig, size_t len);
 
 /* What we ask of each claim; the last has the name of the grants claim instead. */
 struct auth_check {

@@ -406,8 +406,7 @@ key_from_pem(struct auth_key *k, const char *from, const char *p, size_t len,
 	}
 	if (pin_algorithm(k, pk, from, err, size) == -1)
 		goto done;
-	/* libjwt parses the key again for every token: give it our own print of
-	 * the key that was judged, so that both mean the same one. */
+	/* Its print names it: fingerprints, and which tokens it vouched for. */
 	if (PEM_write_bio_PUBKEY(out, pk) != 1 ||
 	    (n = BIO_get_mem_data(out, &pem)) <= 0 ||
 	    (k->p = malloc((size_t)n + 1)) == NULL) {
@@ -417,6 +416,8 @@ key_from_pem(struct auth_key *k, const char *from, const char *p, size_t len,
 	memcpy(k->p, pem, (size_t)n);
 	k->p[n] = '\0';
 	k->len = (size_t)n;
+	k->parsed = pk;
+	pk = NULL;
 	ret = 0;
 done:
 	ERR_clear_error();
@@ -493,6 +494,8 @@ auth_key_fini(struct auth_key *k)
 {
 	wipe_free(k->p, k->len);
 	k->p = NULL;
+	EVP_PKEY_free(k->parsed);
+	k->parsed = NULL;
 }
 
 /* What can travel behind "Bearer ", less ':' which ends it in the configuration. */

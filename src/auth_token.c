@@ -316,6 +316,27 @@ auth_token_header(const struct auth_key *k, const json_t *header,
 	return refuse_alg(k, name, r);
 }
 
+static int
+refuse_signature(const struct auth_key *k, struct auth_refusal *r)
+{
+	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature does not match "
+	    "%s: the token was changed, or made with another key", k->from);
+}
+
+static int
+check_public(const struct auth_key *k, enum auth_alg alg, const char *p,
+    const struct auth_token *t, struct auth_refusal *r)
+{
+	struct auth_bytes text = { p, (size_t)((const char *)t->part[2].p - 1 - p) };
+	size_t n;
+	char *sig = decode(t->part[2], &n);
+	bool ok = sig != NULL && auth_signature_matches(k, alg, text,
+	    (const unsigned char *)sig, n);
+
+	free(sig);
+	return ok ? 0 : refuse_signature(k, r);
+}
+
 int
 auth_token_signature(const struct auth_key *k, enum auth_alg alg, const char *p,
     size_t len, const struct auth_token *t, struct auth_refusal *r)
@@ -333,14 +354,14 @@ auth_token_signature(const struct auth_key *k, enum auth_alg alg, const char *p,
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature has "
 		    "not the length that %s has: was the token cut?",
 		    auth_alg_name(alg));
+	if (!k->is_secret)
+		return check_public(k, alg, p, t, r);
 	memcpy(text, p, len);
 	text[len] = '\0';
 	error = jwt_decode(&jwt, text, k->p, (int)k->len);
 	ERR_clear_error();
 	if (error != 0)
-		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature does "
-		    "not match %s: the token was changed, or made with another "
-		    "key", k->from);
+		return refuse_signature(k, r);
 	/* The other half of pinning: what libjwt really did. */
 	same_alg = jwt_get_alg(jwt) == algs[alg].jwt;
 	jwt_free(jwt);
