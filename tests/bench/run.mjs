@@ -284,15 +284,15 @@ async function runAll(o, jobs, results, scratch) {
 				return;
 			results.add(record);
 			clock.took(job, record.took_s);
-			progress(job, record, `${i + 1}/${jobs.length}`, i % 5 === 4 ? `  (${clock})` : '');
+			progress(o, job, record, `${i + 1}/${jobs.length}`, i % 5 === 4 ? `  (${clock})` : '');
 		}
 	}
 	await Promise.all(Array.from({ length: o.mode === 'smoke' ? 3 : 1 }, lane));
 }
 
-function progress(job, record, nth, left) {
+function progress(o, job, record, nth, left) {
 	const bad = record.faults.length === 0 ? '' : `  ** ${record.faults.join(', ')}`;
-	const busy = record.load?.others_cpu > 0.2
+	const busy = o.mode !== 'smoke' && record.load?.others_cpu > 0.2
 		? `  (others: ${record.load.others_cpu.toFixed(1)} cores)` : '';
 
 	say(`${`[${nth}]`.padStart(9)} ${job.row.letter} ${job.row.name.padEnd(20)} ` +
