@@ -23,7 +23,7 @@ const PANELS = [{
 }, {
 	title: 'Resident memory per idle stream',
 	note: 'shorter is better; what the kernel holds for a socket comes on top',
-	row: 'idle-15000', get: (j) => j.rss_per_stream, show: (v) => `${amount(v)} B`.replace(/([kMG]) B/, ' $1B'),
+	row: 'idle-15000', get: (j) => j.rss_per_stream / 1000, show: (v) => `${digits(v)} kB`,
 }];
 
 const escape = (s) => s.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -54,6 +54,7 @@ function panel(results, p, top) {
 	return { lines, height: y - top + 12 };
 }
 
+// null when this run has measured nothing of it.
 export function picture(results) {
 	const { machine: m, versions: v, date } = results.about;
 	const lines = [];
@@ -64,14 +65,17 @@ export function picture(results) {
 		lines.push(...drawn.lines);
 		top += drawn.height;
 	}
+	if (lines.length === 0)
+		return null;
 	lines.push(text(16, top + 18, 'note', `fanfare ${v.fanfare}, nginx ${v.nginx} with nchan, ` +
 		`Node.js ${v.node}; ${m.cpu}, ${m.cores} cores, the load generator beside; ` +
 		date.slice(0, 10)),
 	text(16, top + 34, 'note',
 		'floor: a program that does nothing but send.  fanfare stores every event ' +
 		'with an fsync before it sends it; the others do not.'));
-	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top + 48}" ` +
-		`width="${WIDTH}" height="${top + 48}" role="img" aria-label="fanfare and its peers, measured">
+	const height = top + 48;
+	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" ` +
+		`width="${WIDTH}" height="${height}" role="img" aria-label="fanfare and its peers">
 <style>
 text { font-family: "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; fill: #212529 }
 .title { font-size: 15px; font-weight: bold }

@@ -56,8 +56,9 @@ export class Results {
 	head() {
 		const { machine: m, versions: v, fsync, date, mode } = this.about;
 
-		return `fanfare ${v.fanfare}, nginx ${v.nginx} with nchan ${v.nchan}, ` +
-			`Node.js ${v.node} with better-sse ${v['better-sse']}\n` +
+		return `fanfare ${v.fanfare}, nginx ${v.nginx || 'missing'} with nchan ` +
+			`${v.nchan || 'missing'}, Node.js ${v.node} with better-sse ` +
+			`${v['better-sse'] || 'missing'}\n` +
 			`${m.cpu}, ${m.cores} cores, ${amount(m.memory_bytes)}B, ${m.kernel}, ${m.system}\n` +
 			`fdatasync of 4 KB where the log lies (${fsync.filesystem}): ${fsync.p50_us} µs, ` +
 			`99% within ${fsync.p99_us} µs\n` +

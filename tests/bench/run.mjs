@@ -189,23 +189,25 @@ async function load(o, run, server, scenario, settings) {
 	const others = cpuSpent(run.pids);
 	const began = Date.now();
 	const patience_s = 120 + 10 * (settings.seconds ?? 0) + 2 * (settings.timeout ?? 30);
-	const last = setTimeout(() => child.kill('SIGKILL'), patience_s * 1000);
+	let late = false;
+	const last = setTimeout(() => { late = child.kill('SIGKILL'); }, patience_s * 1000);
 	let text = '';
 
 	fs.closeSync(fd);
 	child.stdout.setEncoding('utf8').on('data', (chunk) => { text += chunk; });
 	const { code, signal, error } = await child.ended;
 	clearTimeout(last);
+	const shown = `load ${args.join(' ').replace(/--key \S+/, '--key KEY')}`;
 	if (code !== 0) {
 		const said = fs.readFileSync(log, 'utf8').trim().split('\n').at(-1);
-		const why = error?.message ?? (signal ? `ended by ${signal} (after ${patience_s} s?)` : said);
-		throw new Failure(`load ${args.join(' ')}: ${why}`);
+		throw new Failure(`${shown}: ${error?.message ?? (late ? `no end after ${patience_s} s`
+			: signal ? `ended by ${signal}, from somewhere else` : said)}`);
 	}
 	try {
 		const others_cpu = (cpuSpent(run.pids) - others) * 1000 / (Date.now() - began);
 		return { ...JSON.parse(text), others_cpu };
 	} catch (e) {
-		throw new Failure(`load ${args.join(' ')}: its answer is no JSON: ${e.message}`);
+		throw new Failure(`${shown}: its answer is no JSON: ${e.message}`);
 	}
 }
 
@@ -282,15 +284,15 @@ async function runAll(o, jobs, results, scratch) {
 				return;
 			results.add(record);
 			clock.took(job, record.took_s);
-			progress(job, record, `${i + 1}/${jobs.length}`, i % 5 === 4 ? `  (${clock})` : '');
+			progress(o, job, record, `${i + 1}/${jobs.length}`, i % 5 === 4 ? `  (${clock})` : '');
 		}
 	}
 	await Promise.all(Array.from({ length: o.mode === 'smoke' ? 3 : 1 }, lane));
 }
 
-function progress(job, record, nth, left) {
+function progress(o, job, record, nth, left) {
 	const bad = record.faults.length === 0 ? '' : `  ** ${record.faults.join(', ')}`;
-	const busy = record.load?.others_cpu > 0.2
+	const busy = o.mode !== 'smoke' && record.load?.others_cpu > 0.2
 		? `  (others: ${record.load.others_cpu.toFixed(1)} cores)` : '';
 
 	say(`${`[${nth}]`.padStart(9)} ${job.row.letter} ${job.row.name.padEnd(20)} ` +
@@ -303,7 +305,11 @@ function write(o, results, verdicts, text) {
 		`${JSON.stringify({ ...results.about, goals: verdicts, medians: results.medians(),
 			runs: results.runs }, null, 1)}\n`);
 	fs.writeFileSync(path.join(o.out, 'table.txt'), text);
-	fs.writeFileSync(path.join(o.out, 'bench.svg'), picture(results));
+	const drawn = picture(results);
+	fs.rmSync(path.join(o.out, 'bench.svg'), { force: true });
+	if (drawn !== null)
+		fs.writeFileSync(path.join(o.out, 'bench.svg'), drawn);
+	return ['table.txt', 'results.json', ...drawn === null ? [] : ['bench.svg']];
 }
 
 // Fanfare must not lose anything; a peer only has to be measurable.
@@ -331,9 +337,9 @@ async function main() {
 	if (o.mode !== 'smoke' && results.runs.length > 0) {
 		const verdicts = goals(results);
 		const text = table(results, goalLines(verdicts));
-		write(o, results, verdicts, text);
+		const files = write(o, results, verdicts, text);
 		say(`\n${text}`);
-		say(`In ${o.out}: table.txt, results.json, bench.svg`);
+		say(`In ${o.out}: ${files.join(', ')}`);
 	}
 	const bad = failed(results.runs);
 	for (const r of bad)

@@ -158,7 +158,7 @@ function flood(bytes, listeners, extra) {
 		conf: { ...FAR_BEHIND, 'store.retain_bytes': '0' },
 		before: [{ scenario: 'fanout',
 			options: { ...options, seconds: { smoke: 0.5, default: 3 } } }],
-		options: { ...options, rate, timeout: { full: 600, default: 120 } },
+		options: { ...options, rate, timeout: { full: 180, default: 120 } },
 		...extra,
 	};
 }
