@@ -73,6 +73,8 @@ FROM event JOIN topic ON topic.id = event.topic
 WHERE seq > ?1 ORDER BY seq;
 --: event_time
 SELECT min(seq) FROM event WHERE seq >= ?1 AND seq < ?2 AND time >= ?3;
+--: event_scan
+SELECT seq, topic FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3;
 --: event_last_seq
 SELECT coalesce(max(seq), 0) FROM event;
 

@@ -149,6 +149,7 @@ struct page_job {
 	int64_t		  since_ms;	/* PAGE_SINCE */
 	size_t		  per_topic;	/* PAGE_REPLAY */
 	size_t		  max_events;	/* PAGE_AFTER: more missed is too_far */
+	bool		  counted;	/* PAGE_AFTER: asked before and was not too far */
 	size_t		  max_page;	/* events in this page; 0 = no limit */
 	size_t		  max_bytes;	/* of this page's frames; one always fits */
 	bool		  charge;	/* against max_page_bytes_total, waiting for room */

@@ -38,7 +38,7 @@
 	X(topic_empty_oldest) X(topic_delete) X(topic_settle)		\
 	X(event_insert) X(event_link) X(event_get) X(event_delete)	\
 	X(event_range) X(event_size) X(event_newest) X(event_above)	\
-	X(event_time) X(event_last_seq)					\
+	X(event_time) X(event_scan) X(event_last_seq)					\
 	X(segment_put) X(segment_delete) X(segment_all)			\
 	X(segment_at_time) X(idem_insert) X(idem_all) X(idem_trim)	\
 	X(state_get) X(state_put)

@@ -4,6 +4,8 @@
  * A page is found by walking the topics' chains back from their newest events, all of
  * them merged through a heap, until the cursor: the cost is what was missed, however
  * much the log holds.  Rows are then fetched oldest first until the page is full.
+ * Who is so far behind that every plan would walk a long way again is given a scan
+ * from the cursor on, if nothing has been pruned there.
  *
  * Order matters (store.h, rule 4): the head is read first, then the topics, then their
  * marks, then the snapshot is opened.  A page is complete up to that head, no further.
@@ -23,6 +25,9 @@
 
 #define BUDGET_WAIT_MS	10
 #define PLAN_MAX	4096		/* refs kept for the pages to come */
+#define NEAR		(2 * PLAN_MAX)	/* events that are walked back to for each plan */
+#define COUNT_MAX	65536		/* and to count what was missed, once */
+#define SCAN_ROWS	65536		/* rows looked at in a scan */
 #define WHOLE_MAX	256		/* of a walk's events are read whole */
 #define IDLE_MS		10000		/* then the cache is emptied */
 
@@ -433,8 +438,7 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 		j->frames[j->n++] = f;
 	}
 	j->more = *at < n;
-	j->through = j->more ? refs[*at].seq - 1 :
-	    j->plan != NULL ? j->plan_head : w->head;
+	j->through = j->more ? refs[*at].seq - 1 : j->plan_head;
 	return 0;
 }
 
@@ -472,6 +476,83 @@ find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 	return rc == SQLITE_ROW ? 0 : -1;
 }
 
+static void
+forget_walk(struct walk *w)
+{
+	for (size_t i = 0; i < w->whole_n; i++)
+		frame_unref(w->whole[i]);
+	w->whole_n = w->refs_n = 0;
+}
+
+/* The next of the chains' events after the cursor, found in the order of the log.  Only
+ * while nothing behind the cursor was ever pruned: a scan cannot see what is missing. */
+static int
+scan(struct walk *w, uint64_t cursor, uint64_t *through)
+{
+	sqlite3_stmt *q;
+	size_t rows = 0;
+	int rc = SQLITE_DONE;
+
+	*through = w->head;
+	if ((q = db_stmt(w->db, S_event_scan)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)cursor);
+	(void)sqlite3_bind_int64(q, 2, (int64_t)w->head);
+	(void)sqlite3_bind_int64(q, 3, SCAN_ROWS);
+	while (w->refs_n < PLAN_MAX && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+		cursor = (uint64_t)sqlite3_column_int64(q, 0);
+		rows++;
+		if (chain_of(w, sqlite3_column_int64(q, 1)) != NULL &&
+		    add_ref(w, cursor, sqlite3_column_int64(q, 1)) == -1)
+			return -1;
+	}
+	if (w->refs_n == PLAN_MAX || rows == SCAN_ROWS)
+		*through = cursor;
+	else if (rc != SQLITE_DONE)
+		return -1;
+	(void)sqlite3_reset(q);
+	return 0;
+}
+
+/* Oldest first from here on; returns how far a plan of it goes. */
+static uint64_t
+end_of_walk(struct walk *w)
+{
+	turn_refs(w);
+	return w->refs_n > PLAN_MAX ? w->refs[PLAN_MAX].seq - 1 : w->head;
+}
+
+/* A plan of what follows the cursor, or too_far. */
+static int
+plan_after(struct walk *w)
+{
+	struct page_job *j = w->job;
+	size_t max = j->max_events;
+	sqlite3_stmt *q;
+	bool may_scan, more;
+
+	/* What is pruned after this first look is still in the snapshot. */
+	if ((q = db_stmt(w->db, S_event_last_seq)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	(void)sqlite3_reset(q);
+	may_scan = w->st->pruned <= j->cursor;
+	if (may_scan && max > NEAR && (j->counted || max > COUNT_MAX))
+		max = NEAR;
+	if (walk_back(w, j->cursor, max, 0, &more) == -1)
+		return -1;
+	if (more && max == j->max_events) {
+		j->too_far = true;
+		return 0;
+	}
+	if (!may_scan || (!more && w->refs_n <= NEAR)) {
+		j->plan_head = end_of_walk(w);
+		return 0;
+	}
+	forget_walk(w);
+	return scan(w, j->cursor, &j->plan_head);
+}
+
 static int
 run_walk(struct walk *w)
 {
@@ -491,12 +572,10 @@ run_walk(struct walk *w)
 		if (j->cursor < forgotten && (j->topics->has_pattern ||
 		    w->n < j->topics->n))
 			j->lost = forgotten;
-		if (walk_back(w, j->cursor, j->max_events, 0, &more) == -1)
+		if (plan_after(w) == -1)
 			return -1;
-		if (more) {
-			j->too_far = true;
+		if (j->too_far)
 			return 0;
-		}
 		break;
 	case PAGE_SINCE:
 		if (find_time(w, j->since_ms, &j->cursor) == -1 ||
@@ -507,6 +586,7 @@ run_walk(struct walk *w)
 			j->too_far = true;
 			j->cursor = w->refs[w->refs_n - 1].seq - 1;
 		}
+		j->plan_head = end_of_walk(w);
 		break;
 	case PAGE_REPLAY:
 		if (walk_back(w, 0, j->max_events, j->per_topic, &more) == -1)
@@ -525,12 +605,10 @@ run_walk(struct walk *w)
 		return fetch(w, j->plan, j->plan_n, &j->plan_at);
 	}
 	/* The next pages need not walk again; a long way is cut into several plans. */
-	turn_refs(w);
 	free(j->plan);
 	j->plan = w->refs;
 	j->plan_n = w->refs_n < PLAN_MAX ? w->refs_n : PLAN_MAX;
 	j->plan_at = 0;
-	j->plan_head = w->refs_n > PLAN_MAX ? w->refs[PLAN_MAX].seq - 1 : w->head;
 	/* Streams far behind keep their plans for long. */
 	if (w->refs_n > PLAN_MAX && (shrunk = realloc(j->plan,
 	    PLAN_MAX * sizeof(*shrunk))) != NULL)

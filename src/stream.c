@@ -182,6 +182,7 @@ submit(struct stream_env *env, struct stream *s, enum page_kind kind)
 	 * a whole page of the past while more comes in. */
 	j->max_events = kind == PAGE_REPLAY ? 1000 :
 	    s->moved ? 2 * env->max_replay : env->max_replay;
+	j->counted = s->counted;
 	j->max_bytes = env->page_bytes;
 	j->charge = true;
 	j->owner = s;
@@ -225,6 +226,8 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		s->told_pruned = j->pruned_before & 1 ? UINT64_MAX :
 		    j->pruned_before;
 	}
+	if (j->kind == PAGE_AFTER)
+		s->counted = true;
 	if (j->kind == PAGE_REPLAY)
 		s->replay_through = j->plan_head;
 	for (size_t i = 0; i < j->n && s->state == STREAM_CATCHING_UP; i++) {

@@ -187,20 +187,21 @@ END_TEST
 
 START_TEST(a_long_absence_is_caught_up_from_the_disk)
 {
-	struct server *s = server_start(all_public, "--store.tail=64k", NULL);
+	struct server *s = server_start(all_public, "--store.tail=64k",
+	    "--stream.max_replay=20000", NULL);
 	char *cursor = publish(s, "a", "0");
 	struct stream *st;
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 9; i++) {
 		publish_many(s, "a", 1 + i * 1000, 1000);
 		publish_many(s, "b", 1 + i * 1000, 1000);
 	}
 	st = resume(s, "topic=a", cursor);
-	for (int i = 1; i <= 5000; i++)
+	for (int i = 1; i <= 9000; i++)
 		expect_number(st, i);
 	expect_live(st, true);
 	st = resume(s, "topic=*", cursor);
-	for (int i = 0; i < 10000; i++)
+	for (int i = 0; i < 18000; i++)
 		expect_number(st, i % 1000 + 1 + i / 2000 * 1000);
 	expect_live(st, true);
 	no_more(st);
