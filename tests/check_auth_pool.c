@@ -527,12 +527,12 @@ END_TEST
 START_TEST(who_waits_at_the_end_is_woken_unjudged)
 {
 	struct auth *a = auth_with(publics[K_EC]);
-	struct asker k[50] = { { .woken = 0 } };
+	struct asker k[500] = { { .woken = 0 } };
 	unsigned int unjudged = 0;
-	char *t[50];
+	char *t[500];
 
-	open_pool(2, 100);
-	for (int i = 0; i < 50; i++) {
+	open_pool(2, 1000);	/* more than they judge before they are told */
+	for (int i = 0; i < 500; i++) {
 		t[i] = es256(K_EC, i);
 		ck_assert_int_eq(ask(a, t[i], AUTH_SUBSCRIBE, &k[i]),
 		    AUTH_ASK_LATER);
@@ -540,8 +540,8 @@ START_TEST(who_waits_at_the_end_is_woken_unjudged)
 	ck_assert_int_eq(auth_pool_start(pool), 0);
 	auth_pool_stop(pool);
 	take_mail();
-	ck_assert_uint_eq(woken, 50);
-	for (int i = 0; i < 50; i++) {
+	ck_assert_uint_eq(woken, 500);
+	for (int i = 0; i < 500; i++) {
 		switch (ask(a, t[i], AUTH_SUBSCRIBE, &k[i])) {
 		case AUTH_ASK_BUSY:
 			unjudged++;
@@ -556,8 +556,8 @@ START_TEST(who_waits_at_the_end_is_woken_unjudged)
 	}
 	ck_assert_uint_gt(unjudged, 0);
 	/* Nobody begins to wait any more. */
-	ck_assert_int_eq(ask(a, t[49], AUTH_SUBSCRIBE, &k[49]), AUTH_ASK_BUSY);
-	for (int i = 0; i < 50; i++)
+	ck_assert_int_eq(ask(a, t[499], AUTH_SUBSCRIBE, &k[499]), AUTH_ASK_BUSY);
+	for (int i = 0; i < 500; i++)
 		free(t[i]);
 	ck_assert_uint_eq(a->refs, 1);
 	auth_free(a);
