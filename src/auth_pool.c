@@ -28,7 +28,7 @@
 #include "thread.h"
 
 #define THREADS_MAX	64
-#define MAX_WAITING	8192	/* tokens for each thread: four seconds' work of it */
+#define MAX_WAITING	8192	/* tokens for each thread: half a second's work of it */
 #define WHY_SIZE	256
 
 struct auth_job {

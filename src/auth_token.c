@@ -4,8 +4,8 @@
  * The order is: shape, header, signature, claims.  Nothing that a stranger wrote is
  * obeyed before the signature is right, and the header can only agree with what the
  * key has fixed already: `kid`, `jku`, `x5u`, `jwk` and `x5c` are not even read.
- * Functions here are pure but for a debug line, so that a check that takes half a
- * millisecond can move to another thread.
+ * Functions here are pure but for a debug line, so that a slow check can move to
+ * another thread.
  *
  * A refusal names claims and well-known algorithms; it repeats nothing else.
  */
@@ -28,18 +28,18 @@
 #include "topic.h"
 
 static const struct {
-	jwt_alg_t	 jwt;
+	jwt_alg_t	 jwt;		/* of those that libjwt checks */
 	size_t		 signature_len;	/* bytes; 0: as long as the key */
 } algs[AUTH_ALGS] = {
 	[AUTH_HS256] = { JWT_ALG_HS256, 32 },
 	[AUTH_HS384] = { JWT_ALG_HS384, 48 },
 	[AUTH_HS512] = { JWT_ALG_HS512, 64 },
-	[AUTH_RS256] = { JWT_ALG_RS256, 0 },
-	[AUTH_RS384] = { JWT_ALG_RS384, 0 },
-	[AUTH_RS512] = { JWT_ALG_RS512, 0 },
-	[AUTH_ES256] = { JWT_ALG_ES256, 64 },
-	[AUTH_ES384] = { JWT_ALG_ES384, 96 },
-	[AUTH_ES512] = { JWT_ALG_ES512, 132 },
+	[AUTH_RS256] = { .signature_len = 0 },
+	[AUTH_RS384] = { .signature_len = 0 },
+	[AUTH_RS512] = { .signature_len = 0 },
+	[AUTH_ES256] = { .signature_len = 64 },
+	[AUTH_ES384] = { .signature_len = 96 },
+	[AUTH_ES512] = { .signature_len = 132 },
 };
 
 /* Known by name, so that a message may say it, but never accepted. */

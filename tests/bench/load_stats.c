@@ -160,30 +160,30 @@ number_behind(const char *path, const char *name)
 	return v;
 }
 
-int64_t
-server_rss_bytes(const struct options *o)
+/* The kilobytes behind a name in a file of each process, as bytes. */
+static int64_t
+sum_kilobytes(const struct options *o, const char *file, const char *name)
 {
 	char path[64];
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < o->pids_n; i++) {
-		snprintf(path, sizeof path, "/proc/%d/smaps_rollup", o->pids[i]);
-		sum += number_behind(path, "Pss:") * 1024;
+		snprintf(path, sizeof path, "/proc/%d/%s", o->pids[i], file);
+		sum += number_behind(path, name) * 1024;
 	}
 	return sum;
 }
 
 int64_t
+server_rss_bytes(const struct options *o)
+{
+	return sum_kilobytes(o, "smaps_rollup", "Pss:");
+}
+
+int64_t
 server_rss_quick_bytes(const struct options *o)
 {
-	char path[64];
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < o->pids_n; i++) {
-		snprintf(path, sizeof path, "/proc/%d/status", o->pids[i]);
-		sum += number_behind(path, "VmRSS:") * 1024;
-	}
-	return sum;
+	return sum_kilobytes(o, "status", "VmRSS:");
 }
 
 long
