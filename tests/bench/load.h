@@ -223,6 +223,7 @@ struct stream {
 	bool resumes;		/* sends its cursor */
 	bool stalled;		/* does not read */
 	uint32_t index;
+	uint32_t begun;		/* connections before this one */
 	struct answer answer;
 	char *kept;		/* begun frame or head; NULL: none */
 	uint32_t kept_len;

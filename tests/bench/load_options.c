@@ -31,7 +31,8 @@ static const struct option_row {
 	    "its processes: their CPU and memory are read" },
 	{ "key", TEXT, AT(key), 0, 0, "KEY", "Bearer of publishers" },
 	{ "tokens", TEXT, AT(tokens_file), 0, 0, "FILE",
-	    "stream i sends line i, modulo lines, as Bearer" },
+	    "stream i of N sends line i as Bearer, and line i + N,\n"
+	    "i + 2N ... when it connects again; modulo lines" },
 	{ "prefix", TEXT, AT(prefix), 0, 0, "TEXT", "of topics (b/)" },
 	{ "join", TEXT, AT(join), 0, 0, "TEXT",
 	    "several topics in one parameter, with this between" },

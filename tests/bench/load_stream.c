@@ -146,6 +146,7 @@ shut(struct load *l, struct stream *s)
 	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 	close(s->fd);
 	s->fd = -1;
+	s->begun++;
 	free(s->kept);
 	s->kept = NULL;
 	s->kept_len = 0;
@@ -215,7 +216,8 @@ request_print(const struct load *l, const struct stream *s, char *to)
 
 	if (ss->tokens_n > 0)
 		ok = ok && append(to, &len, "Authorization: Bearer ") &&
-		    append(to, &len, ss->tokens[s->index % ss->tokens_n]) &&
+		    append(to, &len, ss->tokens[(s->index +
+		    s->begun * ss->n) % ss->tokens_n]) &&
 		    append(to, &len, "\r\n");
 	if (s->resumes && s->id != NULL)
 		ok = ok && append(to, &len, "Last-Event-ID: ") &&
@@ -248,7 +250,7 @@ begin(struct load *l, struct stream *s)
 
 	s->since_ns = clock_ns();
 	s->answer = (struct answer){ .status = 0 };
-	s->fd = loop_connect(l, s->index, 
+	s->fd = loop_connect(l, s->index,
 	    s->kind == 1 && !s->resumes ? SLOW_RECEIVE : 0);
 	if (s->fd == -1) {
 		refused(l, s, 0);
