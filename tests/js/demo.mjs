@@ -6,106 +6,21 @@
 // What the page must show is computed from the feed alone: final scores from its
 // full-time events, goals by counting its goal events.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { LIMIT, Server, atEnd, binary, contrib, finish, freePorts, run, shots, tmp, until } from './harness.mjs';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
-const contrib = path.join(here, '..', '..', 'contrib');
-const binary = path.resolve(process.env.FANFARE_BIN ?? path.join(here, '..', '..', 'fanfare'));
 const browserPath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const shots = process.argv.includes('--screenshots')
-	? path.resolve(process.argv[process.argv.indexOf('--screenshots') + 1]) : null;
-const LIMIT = { timeout: 120000 };
 const SPEED = 60000;	// the whole tournament in about twelve seconds
 
-const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'fanfare-demo-'));
 const feed = fs.readFileSync(path.join(contrib, 'demo', 'feed.ndjson'), 'utf8')
 	.trim().split('\n').map((line) => JSON.parse(line));
 
-// Held at the same time, so that no two are the same.
-async function freePorts(n) {
-	const probes = Array.from({ length: n }, () => net.createServer().listen(0, '127.0.0.1'));
-
-	await Promise.all(probes.map((p) => once(p, 'listening')));
-	const ports = probes.map((p) => p.address().port);
-	await Promise.all(probes.map((p) => once(p.close(), 'close')));
-	return ports;
-}
-
-async function until(what, condition, limit_ms = 30000) {
-	const end = Date.now() + limit_ms;
-
-	while (!await condition()) {
-		if (Date.now() > end)
-			throw new Error(`waited ${limit_ms} ms in vain: ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 20));
-	}
-}
-
-function run(command, args, env = {}) {
-	return new Promise((resolve) => {
-		execFile(command, args, { env: { ...process.env, FANFARE_API_KEY: '', ...env } },
-			(error, stdout, stderr) => resolve({ code: error === null ? 0 : error.code, stdout, stderr }));
-	});
-}
-
-// One server on its own port and store; it can be killed and started again.
-class Server {
-	static async make(name) {
-		const s = new Server();
-		s.dir = fs.mkdtempSync(path.join(tmp, `${name}-`));
-		[s.port, s.adminPort] = await freePorts(2);
-		s.url = `http://127.0.0.1:${s.port}/`;
-		s.keys = path.join(s.dir, 'api-keys');
-		s.log = path.join(s.dir, 'log');
-		s.key = (await run(binary, ['key'])).stdout.trim();
-		assert.match(s.key, /^ffk_/, 'fanfare key prints a key alone');
-		fs.writeFileSync(s.keys, `demo:${s.key}\n`, { mode: 0o600 });
-		await s.start();
-		return s;
-	}
-
-	async start() {
-		const log = fs.openSync(this.log, 'a');
-		// Not what the tests are told, and no configuration from outside.
-		const env = Object.fromEntries(Object.entries(process.env)
-			.filter(([name]) => name !== 'PORT' && !name.startsWith('FANFARE_')));
-		this.process = spawn(binary, ['serve', '--demo',
-			`--server.listen=127.0.0.1:${this.port}`,
-			`--server.admin_listen=127.0.0.1:${this.adminPort}`,
-			`--store.path=${path.join(this.dir, 'fanfare.db')}`,
-			`--auth.api_keys_file=${this.keys}`,
-			'--topics.public=**', '--stream.retry=1s'], { env, stdio: ['ignore', log, log] });
-		fs.closeSync(log);
-		this.gone = once(this.process, 'exit');
-		await until('the server is healthy', async () => {
-			assert.equal(this.process.exitCode, null,
-				`the server ended: ${fs.readFileSync(this.log, 'utf8').slice(-2000)}`);
-			return fetch(new URL('healthz', this.url)).then((r) => r.ok, () => false);
-		});
-	}
-
-	async kill() {
-		this.process.kill('SIGKILL');
-		await this.gone;
-	}
-
-	play(...args) {
-		return run(path.join(contrib, 'demo-feed'), ['--url', this.url, '--api-key-file', this.keys, ...args]);
-	}
-
-	history(query) {
-		return fetch(new URL(`history?topic=scores/**&${query}`, this.url)).then((r) => r.json());
-	}
-}
+const play = (s, ...args) => run(path.join(contrib, 'demo-feed'), ['--url', s.url, '--api-key-file', s.keys, ...args]);
 
 // match number -> { score, penalties, goals: [side and text] }
 function expected() {
@@ -200,7 +115,7 @@ async function pictures(page, name) {
 
 const servers = [];
 async function serve(name) {
-	const s = await Server.make(name);
+	const s = await Server.make(name, { options: ['--demo'] });
 
 	servers.push(s);
 	return s;
@@ -213,17 +128,12 @@ before(async () => {
 		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
 			'--disable-background-networking', '--disable-component-update', '--disable-sync'],
 	});
+	atEnd(() => browser.close());
 	if (shots !== null)
 		console.log(`# screenshots in ${shots}`);
 }, LIMIT);
 
-after(async () => {
-	await browser?.close();
-	for (const s of servers)
-		if (s.process.exitCode === null && s.process.signalCode === null)
-			await s.kill();
-	fs.rmSync(tmp, { recursive: true, force: true });
-}, LIMIT);
+after(finish, LIMIT);
 
 test('a server that is killed three times in the middle costs the page no goal, and none is shown twice', LIMIT, async () => {
 	const s = await serve('kills');
@@ -238,7 +148,7 @@ test('a server that is killed three times in the middle costs the page no goal, 
 		await s.start();
 		await until('the page is live again', isLive(page));
 	};
-	const first = s.play('--run', 'cup', '--speed', String(SPEED), '--to', '400');
+	const first = play(s, '--run', 'cup', '--speed', String(SPEED), '--to', '400');
 	await killAt(200);
 	assert.deepEqual(await first.then((r) => [r.code, r.stderr]), [0, '']);
 	await until('the first part is there', hasReceived(page, 400));
@@ -246,7 +156,7 @@ test('a server that is killed three times in the middle costs the page no goal, 
 
 	// Begins from the start again under the same name: known events are acknowledged
 	// and not stored once more.
-	const second = s.play('--run', 'cup', '--speed', String(SPEED));
+	const second = play(s, '--run', 'cup', '--speed', String(SPEED));
 	await killAt(550);
 	await killAt(700);
 	assert.deepEqual(await second.then((r) => [r.code, r.stderr]), [0, '']);
@@ -280,7 +190,7 @@ test('a page that is opened late shows the same', LIMIT, async () => {
 
 test('the log holds every event of the feed once, in order', LIMIT, async () => {
 	const [s] = servers;
-	const { events } = await s.history('replay=1000');
+	const { events } = await s.history('topic=scores/**&replay=1000');
 
 	assert.deepEqual(events.map((e) => [e.topic, e.event]), feed.map((e) => [e.topic, e.event]));
 });
@@ -307,7 +217,7 @@ test('a tournament that begins again starts from nothing on an open page', LIMIT
 	const [s] = servers;
 	const [page] = pages;
 
-	assert.equal((await s.play('--fast', '--to', '150')).code, 0);
+	assert.equal((await play(s, '--fast', '--to', '150')).code, 0);
 	await until('the new one is drawn', async () => Number(await page.textContent('#n-played')) < 20);
 	const upTo = feed.filter((e, i) => i < 150 || e.at === feed[149].at);
 	const goals = upTo.filter((e) => e.event === 'goal').length;
@@ -319,7 +229,7 @@ test('when the store is wiped the page tells and shows what there is', LIMIT, as
 	const s = await serve('wiped');
 	const page = await open(s.url);
 
-	await s.play('--fast', '--to', '300');
+	await play(s, '--fast', '--to', '300');
 	await until('the page has them', hasReceived(page, 300));
 	await s.kill();
 	for (const file of fs.readdirSync(s.dir).filter((f) => f.startsWith('fanfare.db')))
@@ -330,7 +240,7 @@ test('when the store is wiped the page tells and shows what there is', LIMIT, as
 	await until('the page is live', isLive(page));
 	assert.equal((await stateOf(page)).received, 0);
 	assert.equal(await page.textContent('#n-matches'), '0');
-	await s.play('--fast', '--to', '200');
+	await play(s, '--fast', '--to', '200');
 	await until('new events come', hasReceived(page, 200));
 });
 
@@ -338,7 +248,7 @@ test('a 502 ends an EventSource for good; the page makes a new one', LIMIT, asyn
 	const s = await serve('proxy');
 	const page = await open(s.url);
 
-	await s.play('--fast', '--run', 'cup', '--to', '200');
+	await play(s, '--fast', '--run', 'cup', '--to', '200');
 	await until('the page has them', hasReceived(page, 200));
 	await s.kill();
 	const proxy = http.createServer((_, answer) => answer.writeHead(502).end()).listen(s.port, '127.0.0.1');
@@ -348,7 +258,7 @@ test('a 502 ends an EventSource for good; the page makes a new one', LIMIT, asyn
 	proxy.close();
 	await once(proxy, 'close');
 	await s.start();
-	await s.play('--fast', '--run', 'cup', '--to', '400');
+	await play(s, '--fast', '--run', 'cup', '--to', '400');
 	await until('the page is live', isLive(page));
 	await until('the rest arrives', hasReceived(page, 400));
 	const state = await stateOf(page);
