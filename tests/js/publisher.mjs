@@ -1,0 +1,137 @@
+// publisher.mjs - contrib/js/server.js against the real server: publishing from a server
+// or an edge function, tokens for pages.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import { after, before, test } from 'node:test';
+import { FanfareError, Publisher, history, mintToken, publish } from '../../contrib/js/server.js';
+import { LIMIT, Server, finish, freePorts, secret } from './harness.mjs';
+
+let s, house;
+
+before(async () => {
+	s = await Server.make('publisher', { isPublic: false, options: ['--topics.authenticated=user/{sub}/**'] });
+	house = new Publisher({ url: s.url, key: s.key });
+}, LIMIT);
+after(finish, LIMIT);
+
+// A proxy in front of the server that does what `rule(n)` says with its n-th request.
+async function between(rule) {
+	let n = 0;
+	const proxy = http.createServer((request, response) => {
+		const forward = (answer) => {
+			const onward = http.request({ port: s.port, method: request.method, path: request.url, headers: request.headers }, answer);
+			request.pipe(onward);
+		};
+
+		rule(n++, forward, response, request);
+	}).listen(0, '127.0.0.1');
+
+	await once(proxy, 'listening');
+	return { url: `http://127.0.0.1:${proxy.address().port}`, count: () => n,
+		close: () => { proxy.closeAllConnections(); proxy.close(); } };
+}
+const pass = (response) => (r) => { response.writeHead(r.statusCode, r.headers); r.pipe(response); };
+
+test('what is published is in the history, with its event and type', LIMIT, async () => {
+	const first = await house.publish('a/1', { home: 1 }, { event: 'goal' });
+	const batch = await house.publish([{ topic: 'a/1', data: 'text' }, { topic: 'a/2', data: null, event: 'off' }]);
+	const { events, cursor, gap } = await house.history(['a/1', 'a/2']);
+
+	assert.equal(first.subscribers, 0);
+	assert.equal(batch.ids.length, 2);
+	assert.equal(gap, null);
+	assert.equal(cursor, batch.ids[1]);
+	assert.deepEqual(events.map((e) => [e.id, e.topic, e.event, e.data]), [[first.id, 'a/1', 'goal', { home: 1 }],
+		[batch.ids[0], 'a/1', null, 'text'], [batch.ids[1], 'a/2', 'off', null]]);
+	assert.equal((await house.history('a/*', { after: batch.ids[0] })).events.length, 1);
+	assert.equal((await house.history('a/*', { replay: 1 })).events.length, 2);
+});
+
+test('an answer that is lost on its way costs a repeat, and the event is stored once', LIMIT, async () => {
+	const p = await between((n, forward, response, request) => {
+		forward(n === 0 ? () => request.socket.destroy() : pass(response));
+	});
+	const r = await new Publisher({ url: p.url, key: s.key }).publish('lost', 1);
+
+	p.close();
+	assert.equal(r.duplicate, true);
+	assert.equal(p.count(), 2);
+	assert.equal((await house.history('lost')).events.length, 1);
+});
+
+test('a server that hangs once is asked again within the time', LIMIT, async () => {
+	const p = await between((n, forward, response) => n > 0 && forward(pass(response)));
+	const began = Date.now();
+
+	await new Publisher({ url: p.url, key: s.key, timeout: 1000 }).publish('hangs', 1);
+	p.close();
+	assert.ok(Date.now() - began < 1000);
+	assert.equal((await house.history('hangs')).events.length, 1);
+});
+
+test('a busy proxy is asked again, a refusal is not', LIMIT, async () => {
+	let status = 502;
+	const p = await between((n, forward, response) => {
+		if (n < 2 || status === 403)
+			response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>Bad Gateway</h1>');
+		else
+			forward(pass(response));
+	});
+	const impatient = new Publisher({ url: p.url, key: s.key, timeout: 2000 });
+
+	await impatient.publish('busy', 1);
+	assert.equal(p.count(), 3);
+	status = 403;
+	await assert.rejects(impatient.publish('busy', 2), { name: 'FanfareError', status: 403, code: 'not_fanfare', message: /something else answered at .*Bad Gateway/ });
+	assert.equal(p.count(), 4);
+	p.close();
+});
+
+test('the same idempotency key stores once, whoever repeats it', LIMIT, async () => {
+	const one = await house.publish('once', { n: 1 }, { idempotencyKey: 'order-7-paid' });
+	const two = await house.publish('once', { n: 1 }, { idempotencyKey: 'order-7-paid' });
+
+	assert.equal(two.id, one.id);
+	assert.equal(two.duplicate, true);
+	await assert.rejects(house.publish('once', { n: 2 }, { idempotencyKey: 'order-7-paid' }), { status: 409 });
+	assert.equal((await house.history('once')).events.length, 1);
+});
+
+test('errors say what to mend', LIMIT, async () => {
+	const [port] = await freePorts(1);
+	const nobody = new Publisher({ url: `http://127.0.0.1:${port}`, key: s.key, timeout: 500 });
+
+	await assert.rejects(nobody.publish('a', 1), { name: 'FanfareError', status: 0, code: 'unreachable', message: /no answer from http.* within 500 ms: .*ECONNREFUSED/ });
+	await assert.rejects(new Publisher({ url: s.url, key: 'ffk_wrong' }).publish('a', 1), (e) => e instanceof FanfareError && e.status === 401 && e.code === 'token_invalid' && e.ref !== undefined);
+	await assert.rejects(house.publish('a/*', 1), { status: 400, message: /pattern/ });
+	await assert.rejects(house.publish('a'), /without data/);
+	await assert.rejects(new Publisher({ url: s.url }).publish('a', 1), /FANFARE_API_KEY/);
+	await assert.rejects(publish('a', 1), /FANFARE_URL/);
+	const stop = AbortSignal.timeout(100);
+	await assert.rejects(nobody.publish('a', 1, { signal: stop }), { name: 'TimeoutError' });
+});
+
+test('a minted token opens what it grants and nothing else', LIMIT, async () => {
+	const token = await mintToken({ sub: '42', subscribe: ['order/7'], role: 'ü' }, { secret });
+	const ask = (topic) => fetch(`${s.url}history?topic=${topic}`, { headers: { authorization: `Bearer ${token}` } }).then((r) => r.status);
+
+	assert.equal(await ask('order/7'), 200);
+	assert.equal(await ask('user/42/**'), 200);
+	assert.equal(await ask('order/8'), 403);
+	assert.equal(await ask('user/43/**'), 403);
+	await assert.rejects(new Publisher({ url: s.url, key: token }).publish('order/7', 1), { status: 403 });
+	const publisher = await mintToken({ publish: ['order/7'], expiresIn: 60 }, { secret });
+	await new Publisher({ url: s.url, key: publisher }).publish('order/7', 1);
+	await assert.rejects(mintToken({ sub: '42' }), /FANFARE_AUTH_KEY/);
+	await assert.rejects(mintToken({ sub: '42' }, { secret: 'short' }), /32 bytes/);
+	const expired = await mintToken({ sub: '42', expiresIn: -60 }, { secret });
+	assert.equal(await fetch(`${s.url}history?topic=user/42/a`, { headers: { authorization: `Bearer ${expired}` } }).then(async (r) => (await r.json()).code), 'token_expired');
+});
+
+test('the environment is enough', LIMIT, async () => {
+	Object.assign(process.env, { FANFARE_URL: s.url, FANFARE_API_KEY: s.key, FANFARE_AUTH_KEY: secret });
+	const { id } = await publish('env', { n: 1 });
+	assert.equal((await history('env')).cursor, id);
+	assert.match(await mintToken({ sub: '1' }), /^[\w-]+\.[\w-]+\.[\w-]+$/);
+});
