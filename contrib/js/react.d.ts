@@ -30,7 +30,7 @@ export interface UseOptions<Data = any> {
 	initial?: History<Data>
 	/** Without `initial`: begin with the last N events of each topic.  Also after a gap. */
 	replay?: number
-	/** How many events to keep (100). */
+	/** How many events of each topic to keep (100): 1 for a scoreboard. */
 	keep?: number
 	/** For each event after `initial`, once.  Need not be stable. */
 	onEvent?: (event: FanfareEvent<Data>) => void

@@ -75,7 +75,15 @@ function isNewer(id, than) {
 	return log !== thanLog || Number(number) > Number(thanNumber);
 }
 
-const last = (events, n) => events.slice(Math.max(0, events.length - n));
+// The newest of each topic.
+function trim(events, keep) {
+	const kept = new Map();
+
+	return events.length <= keep ? events : [...events].reverse().filter(({ topic }) => {
+		kept.set(topic, (kept.get(topic) ?? 0) + 1);
+		return kept.get(topic) <= keep;
+	}).reverse();
+}
 
 // What a hook holds for one set of topics.  `place` outlives the subscription: when the
 // same effect runs again (StrictMode, Activity), it goes on behind the last event.
@@ -115,7 +123,7 @@ export function useFanfare(topics, options = {}) {
 		const change = (f) => setHeld((h) => h.place === place ? { ...h, ...f(h) } : h);
 		return client.on(list, (event) => {
 			const { keep, onEvent } = latest.current;
-			change((h) => ({ events: last([...h.events, event], keep), refused: undefined }));
+			change((h) => ({ events: trim([...h.events, event], keep), refused: undefined }));
 			place.after = event.id;
 			if (place.told === undefined || isNewer(event.id, place.told)) {
 				place.told = event.id;
@@ -131,6 +139,6 @@ export function useFanfare(topics, options = {}) {
 		});
 	}, [client, place]);
 
-	const events = last(now.events, keep);
+	const events = trim(now.events, keep);
 	return { ...useStateOf(client), events, latest: events.at(-1), refused: now.refused };
 }
