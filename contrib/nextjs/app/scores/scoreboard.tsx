@@ -15,6 +15,7 @@ export interface Match {
 }
 
 const placeOf = (m: Match) => (m.status === 'before' ? 2 : m.status === 'full-time' ? 1 : 0)
+const clock = ({ status, minute }: Match) => (status === 'full-time' ? 'FT' : minute && status !== 'before' ? `${minute}'` : '')
 
 export function Scoreboard({ initial }: { initial?: History<Match> }) {
   const router = useRouter()
@@ -34,7 +35,7 @@ export function Scoreboard({ initial }: { initial?: History<Match> }) {
       <ul className="matches">
         {matches.sort((a, b) => placeOf(a.data) - placeOf(b.data)).map(({ id, topic, data: m }) => (
           <li key={topic} className="card match" data-topic={topic} data-status={m.status}>
-            <small>{m.stage}<i>{m.minute && m.status !== 'before' ? `${m.minute}'` : ''}</i></small>
+            <small>{m.stage}<i>{clock(m)}</i></small>
             <span>{m.home.name}</span>
             <b key={id}>{m.score.join(' : ')}</b>
             <span>{m.away.name}</span>
