@@ -56,3 +56,20 @@ digest_end(struct digest *d, unsigned char out[DIGEST_BYTES])
 	free(d);
 	return failed ? -1 : 0;
 }
+
+int
+digest_end_etag(struct digest *d, char out[DIGEST_ETAG_SIZE])
+{
+	unsigned char sum[DIGEST_BYTES];
+
+	out[0] = '\0';
+	if (digest_end(d, sum) == -1)
+		return -1;
+	(void)memcpy(out, "W/\"", 3);
+	for (size_t i = 0; i < 12; i++) {
+		out[3 + 2 * i] = "0123456789abcdef"[sum[i] >> 4];
+		out[4 + 2 * i] = "0123456789abcdef"[sum[i] & 15];
+	}
+	(void)memcpy(out + 27, "\"", 2);
+	return 0;
+}

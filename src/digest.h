@@ -16,5 +16,8 @@ struct digest	*digest_new(void);	/* NULL: no memory */
 void		 digest_add(struct digest *d, const void *p, size_t len);
 /* Frees it.  0; or -1 when anything failed on the way. */
 int		 digest_end(struct digest *d, unsigned char out[DIGEST_BYTES]);
+/* The same as a weak entity tag. */
+#define DIGEST_ETAG_SIZE	(2 * 12 + 5)
+int		 digest_end_etag(struct digest *d, char out[DIGEST_ETAG_SIZE]);
 
 #endif

@@ -48,6 +48,8 @@ static const struct route public_routes[] = {
 	{ "/publish", METHOD_POST, "POST, OPTIONS", true, publish_begin, publish_run },
 	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    health_run },
+	{ "/fanfare.js", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
+	    client_run },
 	{ NULL, 0, NULL, false, NULL, NULL }
 };
 
@@ -176,7 +178,7 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 			detail = said.p;
 	}
 	if (rq->in_stream && (status == 401 || status == 403)) {
-		a = subscribe_refuse(rq, p, detail != NULL ? detail : "");
+		a = subscribe_refuse(rq, p, detail != NULL ? detail : "", topic);
 		buf_fini(&said);
 		return a;
 	}
@@ -362,7 +364,7 @@ read_head(struct request *rq)
 		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
 		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),
 		    rq->uri, rq->listener->admin ? "/metrics, /stats, /healthz" :
-		    "/events, /history, /publish, /healthz");
+		    "/events, /history, /publish, /fanfare.js, /healthz");
 	if (bit == METHOD_OPTIONS)
 		return preflight(rq);
 	if (!(rq->route->methods & bit))

@@ -95,10 +95,9 @@ begin_anew(struct request *rq)
 
 /* The tag covers the query, the page's ends and the gap, not the cursor. */
 static void
-make_etag(char out[48], const struct request *rq, const char *gap, size_t gap_len)
+make_etag(char out[DIGEST_ETAG_SIZE], const struct request *rq, const char *gap, size_t gap_len)
 {
 	const struct page_job *j = rq->job;
-	unsigned char sum[DIGEST_BYTES];
 	struct digest *d;
 	struct event_id none = { 0, 0 };
 	struct event_id first = j->n > 0 ? j->frames[0]->id : none;
@@ -114,24 +113,7 @@ make_etag(char out[48], const struct request *rq, const char *gap, size_t gap_le
 	digest_add(d, &last.epoch, sizeof(last.epoch));
 	digest_add(d, &last.seq, sizeof(last.seq));
 	digest_add(d, gap, gap_len);
-	if (digest_end(d, sum) == -1)
-		return;
-	(void)memcpy(out, "W/\"", 3);
-	for (size_t i = 0; i < 12; i++) {
-		out[3 + 2 * i] = "0123456789abcdef"[sum[i] >> 4];
-		out[4 + 2 * i] = "0123456789abcdef"[sum[i] & 15];
-	}
-	(void)memcpy(out + 27, "\"", 2);
-}
-
-static bool
-tag_matches(struct request *rq, const char *etag)
-{
-	const char *held = rq_header(rq, "If-None-Match");
-
-	/* Weak comparison: behind a W/ that a proxy may have dropped. */
-	return held != NULL && etag[0] != '\0' &&
-	    (strcmp(held, "*") == 0 || strstr(held, etag + 2) != NULL);
+	(void)digest_end_etag(d, out);
 }
 
 static enum gap_reason
@@ -154,7 +136,7 @@ answer_page(struct request *rq)
 	struct buf b = { 0 }, gap = { 0 };
 	struct event_id cursor = store_head(st);
 	const struct frame *f;
-	char id[EVENT_ID_SIZE], etag[48];
+	char id[EVENT_ID_SIZE], etag[DIGEST_ETAG_SIZE];
 	const char *headers[] = { "ETag", etag, "Cache-Control",
 		"no-cache, no-transform", NULL };
 	size_t before, n = 0;
@@ -201,7 +183,7 @@ answer_page(struct request *rq)
 	if (gap.failed)
 		b.failed = true;
 	buf_fini(&gap);
-	if (tag_matches(rq, etag)) {
+	if (rq_tag_matches(rq, etag)) {
 		buf_fini(&b);
 		b = (struct buf){ 0 };
 		return rq_answer(rq, 304, NULL, &b, headers);

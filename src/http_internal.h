@@ -149,6 +149,8 @@ struct topics	*rq_topics(struct request *rq, enum answer *a);
  * false: as rq_verify(). */
 bool		 rq_may_read(struct request *rq, const struct topics *t,
 		    enum answer *a);
+/* Does it hold this entity tag already?  Then it is answered 304. */
+bool		 rq_tag_matches(struct request *rq, const char *etag);
 /* The resume cursor, from the header or whichever parameter; NULL if none. */
 const char	*rq_cursor(struct request *rq);
 /* Fill the cursor's part of `ask`. */
@@ -175,7 +177,7 @@ struct auth_credential access_credential(struct request *rq, bool publish);
 /* the handlers */
 enum answer	 subscribe_run(struct request *rq);
 enum answer	 subscribe_refuse(struct request *rq, enum problem p,
-		    const char *detail);
+		    const char *detail, const char *topic);
 enum answer	 subscribe_refuse_load(struct request *rq, enum close_reason why,
 		    const char *detail);
 enum answer	 publish_begin(struct request *rq);
@@ -185,6 +187,7 @@ enum answer	 health_run(struct request *rq);
 enum answer	 metrics_run(struct request *rq);
 enum answer	 stats_run(struct request *rq);
 enum answer	 demo_run(struct request *rq);
+enum answer	 client_run(struct request *rq);
 
 /* http_publish_body.c: a body becomes frames. */
 struct draft {

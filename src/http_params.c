@@ -267,3 +267,13 @@ rq_choice(struct request *rq, const char *name, const char *const *words,
 	buf_fini(&b);
 	return false;
 }
+
+bool
+rq_tag_matches(struct request *rq, const char *etag)
+{
+	const char *held = rq_header(rq, "If-None-Match");
+
+	/* Weak comparison: behind a W/ that a proxy may have dropped. */
+	return held != NULL && etag[0] != '\0' &&
+	    (strcmp(held, "*") == 0 || strstr(held, etag + 2) != NULL);
+}

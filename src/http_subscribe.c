@@ -27,7 +27,7 @@ static const char *const stream_headers[] = {
 /* 200 and a stream that says why it ends. */
 static enum answer
 refuse_in_stream(struct request *rq, enum close_reason why, const char *detail,
-    int64_t retry_ms)
+    const char *topic, int64_t retry_ms)
 {
 	static const char *const headers[] = {
 		"Cache-Control", "no-store, no-transform",
@@ -37,7 +37,7 @@ refuse_in_stream(struct request *rq, enum close_reason why, const char *detail,
 	};
 	struct buf b = { 0 };
 
-	stream_add_close(&b, why, detail, retry_ms);
+	stream_add_close(&b, why, detail, topic, retry_ms);
 	return rq_answer(rq, 200, "text/event-stream", &b, headers);
 }
 
@@ -57,7 +57,7 @@ subscribe_refuse_load(struct request *rq, enum close_reason why, const char *det
 	if (is_event_source(rq)) {
 		log_debug("http: refused a stream from %s: %s",
 		    access_peer(rq), detail);
-		return refuse_in_stream(rq, why, detail,
+		return refuse_in_stream(rq, why, detail, NULL,
 		    why == CLOSE_DRAIN ? rq->http->conf.drain_ms + 1000 +
 		    (int64_t)clock_random(4000) : stream_jitter(REFUSED_RETRY_MS));
 	}
@@ -180,9 +180,10 @@ subscribe_run(struct request *rq)
 
 /* 401 and 403 for those who asked to hear them. */
 enum answer
-subscribe_refuse(struct request *rq, enum problem p, const char *detail)
+subscribe_refuse(struct request *rq, enum problem p, const char *detail,
+    const char *topic)
 {
 	return refuse_in_stream(rq, problem_status(p) == 401 ?
-	    CLOSE_UNAUTHORIZED : CLOSE_FORBIDDEN, detail,
+	    CLOSE_UNAUTHORIZED : CLOSE_FORBIDDEN, detail, topic,
 	    stream_jitter(FORBIDDEN_RETRY_MS));
 }

@@ -441,7 +441,7 @@ stream_end(struct stream_env *env, struct stream *s, enum close_reason why,
 	if (retry_ms == 0)
 		retry_ms = stream_jitter(env->retry_ms);
 	stream_unqueue(s, 0);
-	stream_add_close(&b, why, detail, retry_ms);
+	stream_add_close(&b, why, detail, NULL, retry_ms);
 	stream_queue_bytes(env, s, &b, ENTRY_CLOSE);
 	if (s->state == STREAM_DEAD)
 		return;

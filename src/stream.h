@@ -166,9 +166,10 @@ void		 stream_end(struct stream_env *env, struct stream *s,
 int64_t		 stream_due(const struct stream_env *env, const struct stream *s);
 void		 stream_timer(struct stream_env *env, struct stream *s);
 
-/* For refusals too: the block that ends a stream; and a jittered retry. */
+/* For refusals too: the block that ends a stream, with the topic that was forbidden or
+ * NULL; and a jittered retry. */
 void		 stream_add_close(struct buf *b, enum close_reason why,
-		    const char *detail, int64_t retry_ms);
+		    const char *detail, const char *topic, int64_t retry_ms);
 int64_t		 stream_jitter(int64_t ms);	/* 0.5 to 1.5 times */
 /* {"reason":..,"topics":..,"requested":..,"oldest":..}; requested "" gives null. */
 void		 stream_add_gap(struct buf *b, enum gap_reason why,

@@ -60,12 +60,16 @@ stream_add_gap(struct buf *b, enum gap_reason why, const struct topics *topics,
 
 void
 stream_add_close(struct buf *b, enum close_reason why, const char *detail,
-    int64_t retry_ms)
+    const char *topic, int64_t retry_ms)
 {
 	struct buf data = { 0 };
 
 	buf_addf(&data, "{\"reason\":\"%s\",\"detail\":", close_names[why]);
 	buf_add_json(&data, detail, strlen(detail));
+	if (topic != NULL) {
+		buf_adds(&data, ",\"topic\":");
+		buf_add_json(&data, topic, strlen(topic));
+	}
 	buf_addf(&data, ",\"retry\":%lld}", (long long)retry_ms);
 	buf_addf(b, "retry: %lld\n", (long long)retry_ms);
 	if (data.failed)

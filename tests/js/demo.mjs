@@ -232,8 +232,7 @@ test('when the store is wiped the page tells and shows what there is', LIMIT, as
 	await play(s, '--fast', '--to', '300');
 	await until('the page has them', hasReceived(page, 300));
 	await s.kill();
-	for (const file of fs.readdirSync(s.dir).filter((f) => f.startsWith('fanfare.db')))
-		fs.rmSync(path.join(s.dir, file));
+	s.wipe();
 	await s.start();
 	await until('the gap is told', async () => (await stateOf(page)).gaps === 1 &&
 		(await page.textContent('#notice')).includes('reset'));

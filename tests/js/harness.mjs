@@ -171,6 +171,12 @@ export class Server {
 		await this.start();
 	}
 
+	// Only while it does not run: a new log.
+	wipe() {
+		for (const file of fs.readdirSync(this.dir).filter((f) => f.startsWith('fanfare.db')))
+			fs.rmSync(path.join(this.dir, file));
+	}
+
 	// Publish one event, an array of them, or with (topic, data, event); the answer.
 	async publish(topic, data, event, { origin = this.origin } = {}) {
 		const body = typeof topic === 'string' ? { topic, data, event } : topic;
@@ -221,7 +227,9 @@ export async function launch(name, { args = [] } = {}) {
 export async function openPage(browser, url) {
 	const page = await browser.newPage();
 
-	page.on('pageerror', (e) => browser.failures.push(e.message));
+	// Firefox tells connections that fail in the same place.
+	page.on('pageerror', (e) => /^(Firefox can’t establish|Cross-Origin Request Blocked|The connection to)/.test(e.message) ||
+		browser.failures.push(e.message));
 	await page.goto(url);
 	return page;
 }

@@ -1,0 +1,761 @@
+// fanfare.js - live events in a page: what EventSource leaves to be done.
+//
+// A tab (Fanfare) knows what its handlers want and how far each of them is.  An Engine
+// holds the streams for the tabs of one browser; whichever tab has the lock runs it and
+// tells the others over a BroadcastChannel.  A Stream is one EventSource that is made
+// anew whenever that is needed, and a poll where no stream comes through.
+//
+// The rule by which nothing is lost or heard twice: a stream begins behind the position
+// of whoever is furthest back, hands over events in order and without a hole, and each
+// handler drops what is not beyond its own position.
+const FIRST_WORD_MS = 10000;	// of a new stream
+const STALE_MS = 20000;		// a heartbeat comes every 12 to 18 s
+const PROBE_MS = 3000;
+const LONGEST_MS = 30000;	// between two attempts
+const TOPICS = 50, ADDRESS = 4000;	// for one stream
+
+// An id is EPOCH-SEQ, and seq rises whatever the epoch is.
+const seq = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
+const later = (a, b) => seq(a) > seq(b);
+const isOfOne = (a, b) => a.split('-')[0] === b.split('-')[0];
+const isAnew = (gap) => gap.reason === 'reset' || gap.reason === 'unknown';
+
+// Full jitter: after n failures, anything up to 2^n seconds.
+const backoff = (n) => Math.random() * Math.min(LONGEST_MS, 1000 * 2 ** n);
+const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
+const guarded = (f, ...args) => {
+	try {
+		f?.(...args);
+	} catch (error) {
+		queueMicrotask(() => { throw error; });	// the page's, told as such
+	}
+};
+
+export function covers(pattern, topic) {
+	const want = pattern.split('/'), have = topic.split('/');
+	const open = want.at(-1) === '**' && want.pop();
+
+	return (open ? have.length >= want.length : have.length === want.length) &&
+		want.every((segment, i) => segment === '*' || segment === have[i]);
+}
+
+// What a token says but for its times: tabs for which that is equal share a stream.
+function claimsOf(token) {
+	try {
+		const { iat, exp, nbf, jti, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+
+		return [JSON.stringify(rest), exp * 1000];
+	} catch {
+		return [token ?? ''];
+	}
+}
+
+class Stream {
+	cursor;			// where the next connection begins
+	topics = [];
+	state = { status: 'connecting' };
+	#engine;
+	#source;
+	#failures = 0;
+	#anew;			// the next id counts, whatever it is
+	#timer;			// to try again; or until silence is too long
+	#began = 0;
+	#heard = 0;
+	#wasLive;
+	#polls;
+	#retry = 0;
+	#suspect;		// refused with a token that may have been too old
+
+	constructor(engine, n) {
+		this.#engine = engine;
+		this.n = n;
+	}
+
+	// Only one is under way: each call makes those before it void.
+	async connect(fresh) {
+		const source = this.#source = this.#drop();
+		let token;
+
+		this.#began = Date.now();
+
+		try {
+			token = await this.#engine.tab.token(fresh);
+		} catch (error) {
+			return this.#source === source && this.#fail('token', error.message);
+		}
+		if (this.#source !== source)
+			return;
+		const { tab } = this.#engine;
+		const es = this.#source = new EventSource(tab.stream(this.topics, token, this.cursor),
+			{ withCredentials: !!tab.options.credentials });
+		const hear = (name, f) => es.addEventListener(name, (e) => {
+			this.#alive();
+			f(e.data && JSON.parse(e.data), e.lastEventId);
+		});
+
+		this.#watch(FIRST_WORD_MS);
+		hear('message', (event) => this.#event(event));
+		hear('fanfare.ping', (_, id) => this.#at(id));
+		hear('fanfare.gap', (gap) => this.#gap(gap));
+		hear('fanfare.expiring', () => this.#engine.renew());
+		hear('fanfare.close', (why) => this.#closed(why));
+		hear('fanfare.live', (_, id) => {
+			this.#failures = this.#retry = 0;
+			this.#suspect = undefined;
+			this.#at(id);
+			this.#say('live');
+		});
+		es.onerror = () => {
+			if (es.readyState === 2)
+				return this.#fail('refused', 'the answer was not a stream');
+			this.#failed(this.state.reason ?? 'lost');
+			this.#watch(FIRST_WORD_MS + this.#retry);
+		};
+	}
+
+	// After sleep, or on another network.
+	check(suspicious) {
+		const now = Date.now();
+
+		if (now - this.#began > PROBE_MS && (suspicious || this.state.status !== 'live' || now - this.#heard > STALE_MS))
+			this.connect();
+	}
+
+	end() {
+		this.#drop();
+		this.#polls = this.#source = undefined;
+	}
+
+	#drop() {
+		clearTimeout(this.#timer);
+		this.#source?.close?.();
+		return {};
+	}
+
+	// Everything up to here was handed over, unless the log is another one.
+	get position() {
+		return this.#anew ? undefined : this.cursor;
+	}
+
+	#alive() {
+		this.#heard = Date.now();
+		this.#watch(this.#engine.tab.options.silence ?? 45000);
+	}
+
+	#watch(ms) {
+		clearTimeout(this.#timer);
+		this.#timer = setTimeout(() => this.#fail('silent', `nothing came for ${ms} ms`), ms);
+	}
+
+	#say(status, reason, detail) {
+		if (status === 'live') {
+			this.#polls = undefined;
+			this.#wasLive = true;
+		}
+		this.state = { status, reason, detail };
+		this.#engine.report();
+	}
+
+	#failed(reason, detail) {
+		this.#say(this.#polls?.works ? 'polling' : this.#wasLive ? 'reconnecting' : 'connecting', reason, detail);
+		if (++this.#failures > 1 && !this.#polls && this.#engine.tab.options.poll !== 0 && /lost|refused|silent/.test(reason))
+			this.#poll(this.#polls = {});
+	}
+
+	// Try again, with a new EventSource.
+	#fail(reason, detail, fresh) {
+		this.#source = this.#drop();
+		this.#failed(reason, detail);
+		this.#timer = setTimeout(() => this.connect(fresh), this.#retry + backoff(this.#failures - 1));
+	}
+
+	#closed({ reason, detail, retry, topic }) {
+		const { options } = this.#engine.tab;
+
+		if (reason === 'drain' || reason === 'overload') {
+			this.#retry = retry;		// EventSource comes back by itself
+			return this.#say('reconnecting', reason, detail);
+		}
+		if (typeof options.token !== 'function' || (reason === 'forbidden' && this.#suspect === topic)) {
+			if (reason === 'forbidden' && topic !== undefined)
+				return this.#engine.refuse(topic, detail);
+			return this.#engine.end(reason, detail);
+		}
+		if (reason === 'forbidden')
+			this.#suspect = topic;
+		this.#fail(reason, detail, true);
+	}
+
+	#event(event) {
+		this.#engine.send({ t: 'event', n: this.n, event });
+		this.#passed(event.id);
+	}
+
+	// The end of the log, when this was sent.
+	#at(id) {
+		this.#engine.send({ t: 'at', n: this.n, id });
+		this.#passed(id);
+	}
+
+	#passed(id) {
+		if (this.#anew || !this.cursor || later(id, this.cursor))
+			this.cursor = id;
+		this.#anew = false;
+	}
+
+	#gap(gap) {
+		// The old cursor stays until an id comes: should the stream break before, the
+		// gap is told again.
+		this.#anew ||= isAnew(gap);
+		this.#engine.send({ t: 'gap', n: this.n, gap });
+	}
+
+	// Beside the attempts to get a stream.
+	async #poll(mine) {
+		const { tab } = this.#engine;
+
+		while (this.#polls === mine) {
+			let wait = (tab.options.poll ?? 5000) * (0.5 + Math.random());
+
+			try {
+				const after = this.cursor;
+				const page = await tab.history(this.topics, after ? { after, limit: 1000 } : { limit: 1 });
+
+				if (this.#polls !== mine)
+					return;
+				if (this.cursor === after) {
+					if (page.gap)
+						this.#gap(page.gap);
+					if (after)
+						page.events.forEach((event) => this.#event(event));
+					this.#at(page.cursor);
+				}
+				mine.works = true;
+				this.#say('polling', this.state.reason, this.state.detail);
+				if (after && page.events.length > 0)
+					wait = 0;
+			} catch (error) {
+				if (this.#polls !== mine)
+					return;
+				mine.works = false;
+				this.#say(this.#wasLive ? 'reconnecting' : 'connecting', this.state.reason, error.message);
+			}
+			await sleep(wait);
+		}
+	}
+}
+
+class Engine {
+	streams = [];
+	#wants = new Map();	// tab -> { v, topics, needs }
+	#refused = new Map();	// topic -> why
+	#made = 0;
+	#timer;
+	#due = Infinity;
+	#ended;
+
+	constructor(tab, name, send) {
+		Object.assign(this, { tab, name, send });
+	}
+
+	hear({ t, from, want, suspicious }) {
+		if (t === 'bye')
+			this.#forget(from);
+		else if (t === 'check') {
+			this.streams.forEach((s) => s.check(suspicious));
+			this.report();
+		} else {
+			if (!this.#wants.has(from) && this.name && from !== this.tab.id)
+				// A tab's own lock is free when the tab is gone.
+				navigator.locks.request(from, () => this.#forget(from));
+			want.needs.forEach(([topic]) => this.#refused.delete(topic));
+			this.#wants.set(from, want);
+			this.#plan(want.needs.length > 0 ? 10 : 1000);
+		}
+	}
+
+	#forget(from) {
+		if (this.#wants.delete(from))
+			this.#plan(1000);	// a page that is loaded anew comes back by then
+	}
+
+	#plan(ms) {
+		if (Date.now() + ms >= this.#due)
+			return;
+		this.#due = Date.now() + ms;
+		clearTimeout(this.#timer);
+		this.#timer = setTimeout(() => this.#settle(), ms);
+	}
+
+	// Who wants what, and from where; and who has it now.
+	#settle() {
+		const wants = [...this.#wants.values()], changed = new Set();
+		const union = new Set(wants.flatMap((w) => w.topics).filter((t) => !this.#refused.has(t)));
+		const streamOf = (topic) => this.streams.find((s) => s.topics.includes(topic));
+
+		this.#due = Infinity;
+		if (this.#ended)
+			return this.report();
+		for (const s of this.streams) {
+			const keep = s.topics.filter((t) => union.has(t));
+
+			if (keep.length < s.topics.length)
+				changed.add(s);
+			s.topics = keep;
+		}
+		for (const topic of union) {
+			if (streamOf(topic))
+				continue;
+			let s = this.streams.find((o) => o.topics.length < TOPICS && this.tab.stream([...o.topics, topic]).length < ADDRESS);
+			if (!s)
+				this.streams.push(s = new Stream(this, `${this.tab.id}.${this.#made++}`));
+			s.topics.push(topic);
+			changed.add(s);
+		}
+		const positions = new Map(this.streams.map((s) => [s, s.position]));
+		for (const [topic, after] of wants.flatMap((w) => w.needs.splice(0))) {
+			const s = streamOf(topic);
+
+			if (s && after && !(s.cursor && !later(s.cursor, after))) {
+				s.cursor = after;
+				changed.add(s);
+			}
+		}
+		this.streams = this.streams.filter((s) => s.topics.length > 0 || s.end());
+		this.send({ t: 'open', streams: this.streams.map((s) => [s.n, s.topics, positions.get(s)]),
+			versions: [...this.#wants].map(([from, { v }]) => [from, v]) });
+		for (const s of changed)
+			if (s.topics.length > 0)
+				s.connect();
+		this.report();
+	}
+
+	// A new token before the old one ends, and streams with it.
+	async renew(failures = 0) {
+		try {
+			await this.tab.token(true);
+			this.streams.forEach((s) => s.connect());
+		} catch {
+			setTimeout(() => !this.#ended && this.renew(failures + 1), 500 + backoff(failures));
+		}
+	}
+
+	refuse(topic, detail) {
+		this.#refused.set(topic, detail);
+		this.send({ t: 'refused', topic, detail });
+		this.#settle();
+	}
+
+	report() {
+		const worst = ['polling', 'reconnecting', 'connecting', 'live'];
+		const states = this.streams.map((s) => s.state);
+		const state = this.#ended ?? (states.length === 0 && this.#refused.size > 0 ?
+			{ status: 'closed', reason: 'forbidden', detail: [...this.#refused.values()][0] } :
+			states.sort((a, b) => worst.indexOf(a.status) - worst.indexOf(b.status))[0] ?? { status: 'connecting' });
+
+		this.send({ t: 'state', state });
+	}
+
+	end(reason, detail) {
+		clearTimeout(this.#timer);
+		this.streams.splice(0).forEach((s) => s.end());
+		this.#ended = { status: 'closed', reason, detail };
+		this.report();
+	}
+}
+
+export class Fanfare {
+	state = Object.freeze({ status: 'connecting' });
+	id = `fanfare ${Math.random().toString(36).slice(2)}`;
+	#base;
+	#subs = new Set();
+	#watchers = new Set();
+	#session;
+	#version = 0;
+	#planned;
+	#held;			// the token in use, its claims and its end
+	#asked;			// a token on its way
+	#leader;
+	#heard = 0;
+
+	constructor(url = '', options = {}) {
+		this.options = options;
+		this.#base = new URL(`${String(url).replace(/\/+$/, '')}/`, globalThis.location?.href).href;
+		for (const name of ['pageshow', 'pagehide', 'online', 'visibilitychange'])
+			globalThis.addEventListener?.(name, this.#woken, true);
+	}
+
+	on(topics, handlers, options = {}) {
+		const sub = { handlers: typeof handlers === 'function' ? { '*': handlers } : handlers, options,
+			// `at`: heard up to here; null: from now on.  `n`: the stream that brings it.
+			parts: [topics].flat().map((topic) => ({ topic, at: options.after ?? null })),
+			isBegun: !options.replay || !!options.after };
+
+		this.#subs.add(sub);
+		this.#change();
+		return () => this.#subs.delete(sub) && this.#change();
+	}
+
+	watch(listener) {
+		const own = (state) => listener(state);
+
+		this.#watchers.add(own);
+		return () => { this.#watchers.delete(own); };
+	}
+
+	close() {
+		for (const name of ['pageshow', 'pagehide', 'online', 'visibilitychange'])
+			globalThis.removeEventListener?.(name, this.#woken, true);
+		this.#leave();
+		this.#subs.clear();
+		this.#say({ status: 'closed', reason: 'left' });
+	}
+
+	// --- the network; for Stream ---
+
+	address(path, parameters) {
+		const url = new URL(path, this.#base);
+
+		for (const [name, value] of Object.entries(parameters))
+			for (const one of [value].flat())
+				if (one !== undefined && one !== null)
+					url.searchParams.append(name, one);
+		return url.href;
+	}
+
+	stream(topics, token = this.#held?.text, after = undefined) {
+		return this.address('events', { topic: topics, after, token,
+			format: 'envelope', heartbeat: 'event', errors: 'event' });
+	}
+
+	async token(fresh) {
+		const { token } = this.options;
+
+		if (typeof token !== 'function')
+			return token;
+		if (!fresh && this.#held && !(this.#held.end - Date.now() < 5000))
+			return this.#held.text;
+		this.#asked ??= Promise.race([Promise.resolve().then(token), sleep(FIRST_WORD_MS).then(() => {
+			throw Error('the token function does not answer');
+		})]).finally(() => { this.#asked = undefined; });
+		const text = await this.#asked;
+		const [claims, end] = claimsOf(text);
+		const isOther = this.#held && this.#held.claims !== claims;
+
+		this.#held = { text, claims, end };
+		if (isOther && this.#session?.name) {
+			// Not the company of those tabs any more.
+			this.#leave();
+			this.#join();
+		}
+		return text;
+	}
+
+	async history(topics, parameters, fresh) {
+		const token = await this.token(fresh);
+		// The browser's cache asks with the ETag: nothing new costs a 304.
+		const response = await fetch(this.address('history', { topic: topics, ...parameters }), { cache: 'no-cache',
+			credentials: this.options.credentials ? 'include' : 'same-origin', signal: AbortSignal.timeout?.(FIRST_WORD_MS),
+			headers: token ? { authorization: `Bearer ${token}` } : {} });
+
+		if (response.ok)
+			return response.json();
+		const { detail = response.statusText } = await response.json().catch(() => ({}));
+		if (response.status === 401 || response.status === 403) {
+			if (!fresh && typeof this.options.token === 'function')
+				return this.history(topics, parameters, true);
+			throw Object.assign(Error(detail), { refused: true });
+		}
+		throw Error(`${response.status} ${detail}`);
+	}
+
+	// --- the other tabs ---
+
+	async #join() {
+		const session = this.#session = {};
+		const { locks } = globalThis.navigator ?? {};
+
+		for (let failures = 0; ; failures++) {
+			try {
+				await this.token();
+				break;
+			} catch (error) {
+				if (this.#session !== session)
+					return;
+				this.#say({ status: this.state.status === 'connecting' ? 'connecting' : 'reconnecting', reason: 'token', detail: error.message });
+				await sleep(backoff(failures));
+			}
+			if (this.#session !== session)
+				return;
+		}
+		if (this.#session !== session)
+			return;
+		if (this.options.shared === false || !locks || !globalThis.BroadcastChannel)
+			return this.#lead(session);
+		session.name = `fanfare ${this.#base} ${this.#held?.claims ?? this.options.token ?? ''}${this.options.credentials ? ' cookie' : ''}`;
+		session.channel = new BroadcastChannel(session.name);
+		session.channel.onmessage = ({ data }) => (data.from ? session.engine?.hear(data) : this.#hear(data));
+		// Held before anybody is told of this tab: when it is free, the tab is gone.
+		await new Promise((granted) => {
+			locks.request(this.id, () => new Promise((free) => { session.gone = free; granted(); }));
+		});
+		if (this.#session !== session)
+			return session.gone();
+		this.#queue(session, false);
+		this.#want();
+		session.timer = setInterval(() => this.#probe(), STALE_MS);
+	}
+
+	// Lead when whoever leads is gone; or now, when it does not answer.
+	#queue(session, steal) {
+		const queue = session.queue = new AbortController();
+
+		navigator.locks.request(session.name, steal ? { steal } : { signal: queue.signal }, () => {
+			if (this.#session !== session || session.queue !== queue)
+				return undefined;
+			this.#lead(session);
+			return new Promise((free) => { session.free = free; });
+		}).catch(() => {
+			// Another tab found this one asleep.
+			if (this.#session !== session || session.queue !== queue)
+				return;
+			this.#quit(session);
+			this.#queue(session, false);
+			this.#want();
+		});
+	}
+
+	#lead(session) {
+		const engine = session.engine = new Engine(this, session.name, (message) => {
+			if (this.#session !== session || session.engine !== engine)
+				return;
+			message.leader = this.id;
+			session.channel?.postMessage(message);
+			this.#hear(message);
+		});
+		engine.send({ t: 'lead' });
+	}
+
+	#quit(session) {
+		const { engine } = session;
+
+		session.engine = undefined;	// nobody is to hear of its end
+		engine?.end();
+	}
+
+	#leave() {
+		const session = this.#session;
+
+		this.#session = this.#leader = undefined;
+		if (!session)
+			return;
+		this.#quit(session);
+		clearInterval(session.timer);
+		session.channel?.postMessage({ t: 'bye', from: this.id });
+		session.channel?.close();
+		session.queue?.abort();
+		session.free?.();
+		session.gone?.();
+		this.#parts((part) => { part.n = undefined; });
+	}
+
+	#tell(message) {
+		const { engine, channel } = this.#session;
+
+		if (engine)
+			engine.hear({ ...message, from: this.id });
+		else
+			channel?.postMessage({ ...message, from: this.id });
+	}
+
+	#probe(suspicious, patience = PROBE_MS) {
+		const session = this.#session, asked = Date.now();
+
+		if (!session?.name || session.engine || (!suspicious && asked - this.#heard < STALE_MS))
+			return;
+		this.#tell({ t: 'check', suspicious });
+		setTimeout(() => {
+			if (this.#session !== session || session.engine || this.#heard >= asked)
+				return;
+			session.queue.abort();
+			this.#queue(session, true);
+		}, patience);
+	}
+
+	#woken = ({ type, persisted }) => {
+		if (type === 'pagehide') {
+			this.#leave();		// what a page holds keeps it from being kept
+		} else if (type === 'pageshow') {
+			if (persisted)
+				this.#change();
+		} else if (type === 'online' || document.visibilityState === 'visible') {
+			const suspicious = type === 'online';
+
+			if (this.#session?.engine)
+				this.#tell({ t: 'check', suspicious });
+			else
+				this.#probe(suspicious);
+		}
+	};
+
+	// --- this tab's handlers ---
+
+	#parts(f) {
+		for (const sub of [...this.#subs])
+			for (const part of sub.parts)
+				f(part, sub);
+	}
+
+	#change() {
+		if (this.#planned || (this.state.status === 'closed' && this.state.reason === 'left'))
+			return;
+		this.#planned = true;
+		queueMicrotask(() => {
+			this.#planned = false;
+			if (!this.#session && this.#subs.size > 0)
+				this.#join();
+			for (const sub of this.#subs)
+				if (!sub.isBegun)
+					this.#begin(sub);
+			this.#want();
+		});
+	}
+
+	// What the others will have to know: all topics, and from where those that no
+	// stream brings yet.
+	#want() {
+		const topics = new Set(), needs = [];
+
+		if (!this.#session?.engine && !this.#session?.channel)
+			return;
+		this.#version++;
+		this.#parts((part, sub) => {
+			if (!sub.isBegun || sub.isRefused)
+				return;
+			topics.add(part.topic);
+			if (part.n === undefined) {
+				part.version = this.#version;
+				needs.push([part.topic, part.at]);
+			}
+		});
+		this.#tell({ t: 'want', want: { v: this.#version, topics: [...topics], needs } });
+	}
+
+	// The last events of its topics, and then the stream behind them.
+	async #begin(sub) {
+		const mine = sub.begins = {};
+
+		sub.isBegun = true;		// under way, or else it would begin twice
+		sub.parts.forEach((part) => { part.n = null; });
+		for (let failures = 0; this.#subs.has(sub) && sub.begins === mine; failures++) {
+			try {
+				const page = await this.history(sub.parts.map((part) => part.topic), { replay: sub.options.replay });
+
+				if (!this.#subs.has(sub) || sub.begins !== mine)
+					return;
+				page.events.forEach((event) => this.#give(sub, event));
+				sub.parts.forEach((part) => { part.at = page.cursor; part.n = undefined; });
+				return this.#want();
+			} catch (error) {
+				if (error.refused)
+					return this.#refuse(sub, error.message);
+				await sleep(500 + backoff(failures));
+			}
+		}
+	}
+
+	#give(sub, event) {
+		const { handlers } = sub, name = event.event;
+
+		guarded(name !== null && Object.hasOwn(handlers, name) ? handlers[name] : handlers['*'], event);
+	}
+
+	#refuse(sub, detail) {
+		sub.isRefused = true;
+		guarded(sub.options.refused, detail);
+		this.#change();
+	}
+
+	#miss(sub, gap) {
+		if (isAnew(gap))
+			sub.parts.forEach((part) => { part.at = null; });
+		guarded(sub.options.gap, gap);
+		if (sub.options.replay && this.#subs.has(sub))
+			this.#begin(sub);
+	}
+
+	#say(state) {
+		const { status, reason, detail } = this.state;
+
+		if (state.status === status && state.reason === reason && state.detail === detail)
+			return;
+		this.state = Object.freeze({ ...state });
+		for (const watcher of [...this.#watchers])
+			guarded(watcher, this.state);
+	}
+
+	#hear(message) {
+		const { t, n, event, id, leader } = message;
+
+		if (t === 'lead' && leader !== this.id && this.#session.engine)
+			this.#quit(this.#session);
+		if (t === 'lead' || !this.#leader)
+			this.#leader = leader;
+		else if (leader !== this.#leader)
+			return;			// it does not know yet that another one leads
+		this.#heard = Date.now();
+		if (t === 'event') {
+			for (const sub of [...this.#subs]) {
+				const parts = sub.parts.filter((part) => covers(part.topic, event.topic));
+
+				if (parts.some((part) => part.n === n && part.at !== null) &&
+				    parts.every((part) => part.at === null || later(event.id, part.at)))
+					this.#give(sub, event);
+			}
+			this.#parts((part) => {
+				if (part.n === n && part.at !== null && later(event.id, part.at))
+					part.at = event.id;
+			});
+		} else if (t === 'at') {
+			this.#parts((part, sub) => {
+				const { at } = part;
+
+				if (part.n !== n)
+					return;
+				if (at === null || later(id, at))
+					part.at = id;
+				else if (later(at, id) && !isOfOne(at, id)) {
+					// Beyond the end: it was never a position in this log.
+					this.#miss(sub, { reason: 'reset', topics: [part.topic], requested: at, oldest: id });
+					part.at = id;
+				}
+			});
+		} else if (t === 'gap') {
+			for (const sub of [...this.#subs])
+				if (sub.parts.some((part) => part.n === n))
+					this.#miss(sub, message.gap);
+		} else if (t === 'open') {
+			const mine = message.versions.find(([tab]) => tab === this.id)?.[1];
+
+			this.#parts((part) => {
+				if (part.n === undefined ? part.version <= mine : part.n !== null) {
+					const [number, , position] = message.streams.find(([, topics]) => topics.includes(part.topic)) ?? [];
+
+					part.n = number;
+					part.at ??= position ?? null;
+				}
+			});
+		} else if (t === 'lead') {
+			this.#parts((part) => {
+				if (part.n !== null)
+					part.n = undefined;
+			});
+			this.#want();
+		} else if (t === 'refused') {
+			for (const sub of [...this.#subs])
+				if (!sub.isRefused && sub.parts.some((part) => part.topic === message.topic))
+					this.#refuse(sub, message.detail);
+		} else if (t === 'state')
+			this.#say(message.state);
+	}
+}

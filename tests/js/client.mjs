@@ -1,0 +1,537 @@
+// client.mjs - contrib/js/fanfare.js, as the server serves it, in real browsers.
+//
+// The pages are of another origin than the server, and talk HTTP/1.1 to it.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { covers } from '../../contrib/js/fanfare.js';
+import { BROWSERS, LIMIT, Server, atEnd, finish, launch, mint, openPage, site, sleep, until } from './harness.mjs';
+
+const CORS = { options: ['--server.cors_origins=*', '--stream.heartbeat=1s'] };
+let pages;
+
+// The page: window.begin(options) makes the client; window.follow(name, topics, options)
+// keeps what came in window.got[name].
+const page = `<!DOCTYPE html><link rel="icon" href="data:,"><title>client</title><script type="module">
+const server = new URLSearchParams(location.search).get('server');
+const { Fanfare, covers } = await import(server + '/fanfare.js');
+Object.assign(window, { covers, got: {}, gaps: [], refused: [], states: [], tokens: 0, stops: {},
+	begin(options = {}, at = server) {
+		window.live = new Fanfare(at, { ...options, token: options.token && (async () => {
+			window.tokens++;
+			const r = await fetch(options.token);
+			if (!r.ok)
+				throw Error('the site says ' + r.status);
+			return r.text();
+		}) });
+		live.watch((s) => states.push([s.status, s.reason].filter(Boolean).join(' ')));
+	},
+	follow(name, topics, options = {}) {
+		got[name] = [];
+		stops[name] = live.on(topics, (e) => got[name].push(e.data), { ...options,
+			gap: (g) => { gaps.push(name + ' ' + g.reason); if (options.replay) got[name] = []; },
+			refused: (d) => refused.push(name + ': ' + d) });
+	},
+});
+window.ready = true;
+</script>`;
+
+const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+async function open(browser, server, options, url = pages) {
+	const p = await openPage(browser, `${url.origin ?? url}/?server=${server.origin}`);
+
+	await until('the module is there', () => p.evaluate(() => window.ready));
+	if (options)
+		await p.evaluate((o) => window.begin(o), options);
+	return p;
+}
+const follow = (p, name, topics, options) => p.evaluate((...a) => window.follow(...a), name, topics, options ?? {});
+const got = (p, name) => p.evaluate((n) => window.got[n], name);
+const state = (p) => p.evaluate(() => window.live.state);
+const isLive = (p) => until('live', async () => (await state(p)).status === 'live');
+async function hears(p, name, want) {
+	try {
+		await until(`${name} has ${want.length}`, async () => (await got(p, name)).length >= want.length, 20000);
+	} finally {
+		assert.deepEqual(await got(p, name), want, JSON.stringify(await p.evaluate(() => window.states)));
+	}
+}
+
+// Numbers, one after the other, until stopped; survives that the server is away.
+function counter(server, topic, from = 1, every_ms = 20) {
+	const run = Math.random();
+	let going = true, n = from;
+	const done = (async () => {
+		for (; going; n++) {
+			const r = await fetch(`${server.origin}/publish`, { method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'idempotency-key': `${run} ${n}` },
+				body: JSON.stringify({ topic, data: n }) }).catch(() => null);
+			if (r?.status !== 200)
+				n--;
+			await sleep(every_ms);
+		}
+		return numbers(from, n - 1);
+	})();
+
+	return { stop() { going = false; return done; } };
+}
+
+// Between browser and server: `rule(request, response, forward)`, counted by path.
+async function between(server, rule) {
+	const counts = {};
+	const proxy = http.createServer((request, response) => {
+		const forward = () => {
+			const onward = http.request({ port: server.port, method: request.method, path: request.url, headers: request.headers }, (r) => {
+				const path = request.url.split('?')[0];
+				counts[`${path} ${r.statusCode}`] = (counts[`${path} ${r.statusCode}`] ?? 0) + 1;
+				response.writeHead(r.statusCode, r.headers);
+				response.flushHeaders();
+				r.pipe(response);
+			});
+			onward.on('error', () => response.destroy());
+			response.on('close', () => onward.destroy());
+			request.pipe(onward);
+		};
+
+		rule(request, response, forward);
+	}).listen(0, '127.0.0.1');
+	await once(proxy, 'listening');
+	atEnd(() => { proxy.closeAllConnections(); proxy.close(); });
+	return { origin: `http://127.0.0.1:${proxy.address().port}`, counts, drop: () => proxy.closeAllConnections(), close: () => proxy.close() };
+}
+
+before(async () => {
+	pages = await site({ '/': page });
+}, LIMIT);
+after(finish, LIMIT);
+
+test('covers() agrees with the server about patterns', LIMIT, async () => {
+	const server = await Server.make('covers', CORS);
+	const patterns = ['a', 'a/b', '*', '**', 'a/*', 'a/**', '*/b', 'a/*/c', 'a/*/**', '*/**', 'a//b', 'a/'];
+	const topics = ['a', 'b', 'a/b', 'a/b/c', 'a//b', 'a/', '/a', 'a/b/c/d', '/'];
+
+	await server.publish(topics.map((topic) => ({ topic, data: topic })));
+	for (const pattern of patterns) {
+		const { events } = await server.history(`topic=${encodeURIComponent(pattern)}`);
+		assert.deepEqual(topics.filter((topic) => covers(pattern, topic)), events.map((e) => e.topic), pattern);
+	}
+	await server.kill();
+});
+
+for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
+	let browser, server, tokens;
+
+	before(async () => {
+		browser = await launch(name);
+		server = await Server.make(`client-${name}`, CORS);
+		tokens = await Server.make(`tokens-${name}`, { ...CORS, isPublic: false,
+			options: [...CORS.options, '--topics.authenticated=user/{sub}/**', '--topics.public=open'] });
+	}, LIMIT);
+	after(() => browser.close(), LIMIT);
+
+	test('handlers get what their topics and names say, once each', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		await p.evaluate(() => {
+			const by = (n) => (e) => (window.got[n] ??= []).push([e.topic, e.event, e.data]);
+			live.on('a/1', { goal: by('goal'), '*': by('rest') });
+			live.on(['a/*', 'a/1', '**'], by('all'));
+			live.on('a/1', () => { throw Error('of the page'); });
+			live.on('a/**', by('behind it'));
+		});
+		await isLive(p);
+		await server.publish('a/1', { n: 1 }, 'goal');
+		await server.publish('a/1', 'text');
+		await server.publish('b', null, 'toString');
+		await until('all came', async () => (await got(p, 'all'))?.length === 3);
+		assert.deepEqual(await got(p, 'goal'), [['a/1', 'goal', { n: 1 }]]);
+		assert.deepEqual(await got(p, 'rest'), [['a/1', null, 'text']]);
+		assert.deepEqual(await got(p, 'all'), [['a/1', 'goal', { n: 1 }], ['a/1', null, 'text'], ['b', 'toString', null]]);
+		assert.equal((await got(p, 'behind it')).length, 2);
+		assert.deepEqual(browser.failures.splice(0).filter((f) => !/of the page/.test(f)), []);
+		await p.close();
+	});
+
+	test('a server that is killed again and again: nothing is lost, nothing comes twice', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		await follow(p, 'n', 'kills');
+		await isLive(p);
+		const numbering = counter(server, 'kills');
+		for (let i = 0; i < 3; i++) {
+			await sleep(300);
+			await server.kill(i === 1 ? 'SIGTERM' : 'SIGKILL');
+			await until('it is told', async () => (await state(p)).status === 'reconnecting');
+			await sleep(200);
+			await server.start();
+			await isLive(p);
+		}
+		await hears(p, 'n', await numbering.stop());
+		const states = await p.evaluate(() => window.states);
+		assert.ok(states.includes('reconnecting drain') && states.includes('reconnecting lost'), String(states));
+		await p.close();
+	});
+
+	test('topics that are added and removed on the way cost the others nothing', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		await follow(p, 'first', 'add/1');
+		await isLive(p);
+		const numbering = counter(server, 'add/1', 1, 5);
+		for (let i = 2; i < 8; i++) {
+			await follow(p, `t${i}`, `add/${i}`);
+			await sleep(100);
+			if (i % 2)
+				await p.evaluate((n) => window.stops[n](), `t${i}`);
+		}
+		const want = await numbering.stop();
+		await hears(p, 'first', want);
+		await until('each is heard', async () => {
+			await server.publish('add/6', 'late');
+			return (await got(p, 't6')).length > 0;
+		});
+		assert.equal((await got(p, 't7')).length, 0);
+		assert.equal(await server.streams(), 1);
+		await p.close();
+	});
+
+	test('after and replay begin where they say, without a hole', LIMIT, async () => {
+		for (let n = 1; n <= 5; n++)
+			await server.publish('begin', n);
+		const { cursor } = await server.history('topic=begin');
+		const numbering = counter(server, 'begin', 6, 5);
+		await sleep(100);
+		const p = await open(browser, server, {});
+		await follow(p, 'after', 'begin', { after: cursor });
+		await sleep(50);
+		await follow(p, 'replay', 'begin', { replay: 3 });
+		await isLive(p);
+		await follow(p, 'late', 'begin', { after: cursor });
+		await sleep(200);
+		const want = await numbering.stop();
+		await hears(p, 'after', want);
+		await hears(p, 'late', want);
+		const replayed = await got(p, 'replay');
+		assert.deepEqual(replayed, numbers(replayed[0], want.at(-1)));
+		assert.ok(replayed[0] >= 3, String(replayed[0]));
+		await p.close();
+	});
+
+	test('120 topics take three streams, and all are heard', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		const before_ = await server.streams();
+		await p.evaluate(() => {
+			window.got.many = [];
+			for (let i = 0; i < 120; i++)
+				live.on(`many/${i}`, (e) => got.many.push(e.topic));
+		});
+		await isLive(p);
+		assert.equal(await server.streams(), before_ + 3);
+		await server.publish(numbers(0, 119).map((i) => ({ topic: `many/${i}`, data: i })));
+		await until('each came', async () => new Set(await got(p, 'many')).size === 120);
+		assert.equal((await got(p, 'many')).length, 120);
+		await p.close();
+	});
+
+	test('when the log is wiped a gap is told, and replay begins anew', LIMIT, async () => {
+		const s = await Server.make(`wipe-${name}`, CORS);
+		const p = await open(browser, s, {});
+		await s.publish(numbers(1, 200).map((n) => ({ topic: 'w', data: n })));
+		await follow(p, 'r', 'w', { replay: 2 });
+		await follow(p, 'plain', 'w');
+		await hears(p, 'r', [199, 200]);
+		await isLive(p);
+		await s.kill();
+		await s.wipe();
+		await s.start();
+		await s.publish('w', 'first');
+		await until('told', async () => (await p.evaluate(() => window.gaps)).length === 2);
+		await isLive(p);
+		await s.publish('w', 'second');
+		await hears(p, 'r', ['first', 'second']);
+		assert.equal((await got(p, 'plain')).at(-1), 'second');
+		assert.deepEqual((await p.evaluate(() => window.gaps)).sort(), ['plain reset', 'r reset']);
+		await p.close();
+		await s.kill();
+	});
+
+	test('a position in another log is told as a gap, also by a tab that joins others', LIMIT, async () => {
+		const all = [await open(browser, server, {}), await open(browser, server, {})];
+		await follow(all[0], 'n', 'joined');
+		await isLive(all[0]);
+		await follow(all[1], 'n', 'joined', { after: '0badcafe-99999999' });
+		await isLive(all[1]);
+		await until('it is told', async () => String(await all[1].evaluate(() => window.gaps)) === 'n reset');
+		await server.publish('joined', 1);
+		for (const p of all)
+			await hears(p, 'n', [1]);
+		assert.deepEqual(await all[0].evaluate(() => window.gaps), []);
+		for (const p of all)
+			await p.close();
+		const alone = await open(browser, server, {});
+		await follow(alone, 'n', 'joined', { after: '0badcafe-99999999', replay: 1 });
+		await hears(alone, 'n', [1]);
+		assert.deepEqual(await alone.evaluate(() => window.gaps), ['n reset']);
+		await alone.close();
+	});
+
+	test('a tab that leads and hangs is relieved by another, and comes back as one of them', LIMIT, async () => {
+		const s = await Server.make(`hangs-${name}`, CORS);
+		const all = [];
+		for (let i = 0; i < 3; i++) {
+			all.push(await open(browser, s, {}));
+			await follow(all[i], 'n', 'hangs');
+			await isLive(all[i]);
+		}
+		const numbering = counter(s, 'hangs');
+		await all[0].evaluate(() => setTimeout(() => {
+			for (const end = Date.now() + 8000; Date.now() < end;)
+				;
+		}));
+		await sleep(200);
+		await all[1].evaluate(() => window.dispatchEvent(new Event('online')));
+		const want = await (async () => { await sleep(5000); return numbering.stop(); })();
+		for (const p of all.slice(1))
+			await hears(p, 'n', want);
+		await hears(all[0], 'n', want);
+		await until('one stream', async () => await s.streams() === 1);
+		await s.publish('hangs', 'after');
+		for (const p of all)
+			await hears(p, 'n', [...want, 'after']);
+		for (const p of all)
+			await p.close();
+		await s.kill();
+	});
+
+	for (const tabs of [7, 20]) test(`${tabs} tabs are live over one connection, and go on when the first is closed`, LIMIT, async () => {
+		const s = await Server.make(`tabs-${tabs}-${name}`, CORS);
+		const all = [];
+		for (let i = 0; i < tabs; i++) {
+			all.push(await open(browser, s, {}));
+			await follow(all[i], 'n', i % 2 ? ['tabs', `own/${i}`] : 'tabs');
+		}
+		await Promise.all(all.map(isLive));
+		await until('one stream', async () => await s.streams() === 1);
+		const numbering = counter(s, 'tabs', 1, 10);
+		await sleep(300);
+		await all.shift().close();
+		await sleep(300);
+		await all.pop().close();
+		await s.restart();
+		await sleep(300);
+		const want = await numbering.stop();
+		for (const p of all)
+			await hears(p, 'n', want);
+		assert.equal(await s.streams(), 1);
+		await s.publish('own/3', 'mine');
+		await until('its own topic too', async () => (await got(all[2], 'n')).at(-1) === 'mine');
+		assert.equal((await got(all[1], 'n')).at(-1), want.at(-1));
+		for (const p of all)
+			await p.close();
+		await until('no stream is left', async () => await s.streams() === 0);
+		await s.kill();
+	});
+
+	test('a token is renewed before it ends, and nothing is lost', LIMIT, async () => {
+		let given = 0;
+		const w = await site({ '/': page, '/token': (_, response) => {
+			given++;
+			response.end(mint({ sub: '42', exp: Math.floor(Date.now() / 1000) + 3 }));
+		} });
+		const p = await open(browser, tokens, { token: '/token' }, w);
+		await follow(p, 'n', 'user/42/**');
+		await isLive(p);
+		const numbering = counter(tokens, 'user/42/n', 1, 10);
+		await sleep(8000);
+		await hears(p, 'n', await numbering.stop());
+		assert.ok(given >= 3 && given <= 8, `${given} tokens in 8 s`);
+		assert.equal((await p.evaluate(() => window.states)).filter((s) => /unauthorized|expired/.test(s)).length, 0);
+		await p.close();
+	});
+
+	test('a token function that fails for a while delays, and loses nothing', LIMIT, async () => {
+		let fails = false;
+		const w = await site({ '/': page, '/token': (_, response) => {
+			response.writeHead(fails ? 500 : 200).end(mint({ sub: '42', exp: Math.floor(Date.now() / 1000) + 2 }));
+		} });
+		const p = await open(browser, tokens, { token: '/token' }, w);
+		await follow(p, 'n', 'user/42/**');
+		await isLive(p);
+		const numbering = counter(tokens, 'user/42/n', 1, 10);
+		fails = true;
+		await until('it is told', async () => (await state(p)).reason === 'token');
+		assert.match((await state(p)).detail, /the site says 500/);
+		await sleep(1000);
+		fails = false;
+		await isLive(p);
+		await hears(p, 'n', await numbering.stop());
+		await p.close();
+	});
+
+	test('a refused token is replaced; one that cannot be replaced ends it, and says so', LIMIT, async () => {
+		let bad = 2;
+		const w = await site({ '/': page, '/token': (_, response) => {
+			response.end(mint({ sub: '42' }, bad-- > 0 ? 'another secret of 32 bytes or more' : undefined));
+		} });
+		const p = await open(browser, tokens, { token: '/token' }, w);
+		await follow(p, 'n', 'user/42/**');
+		await isLive(p);
+		await tokens.publish('user/42/n', 'in');
+		await hears(p, 'n', ['in']);
+		const states = await p.evaluate(() => window.states);
+		assert.ok(states.includes('connecting unauthorized'), String(states));
+
+		const q = await open(browser, tokens, {});
+		await follow(q, 'n', 'user/42/**');
+		await until('it is closed', async () => (await state(q)).status === 'closed');
+		assert.equal((await state(q)).reason, 'unauthorized');
+		await p.close();
+		await q.close();
+	});
+
+	test('a forbidden topic is refused alone', LIMIT, async () => {
+		const w = await site({ '/': page, '/token': (_, response) => { response.end(mint({ sub: '42' })); } });
+		const p = await open(browser, tokens, { token: '/token' }, w);
+		await follow(p, 'mine', 'user/42/**');
+		await follow(p, 'theirs', 'user/43/**');
+		await follow(p, 'replayed', 'user/44/x', { replay: 1 });
+		await isLive(p);
+		await tokens.publish('user/42/n', 'in');
+		await hears(p, 'mine', ['in']);
+		await until('both are told', async () => (await p.evaluate(() => window.refused)).length === 2);
+		for (const r of await p.evaluate(() => window.refused))
+			assert.match(r, /^(theirs|replayed): .*user\/4[34]/);
+		await p.close();
+	});
+
+	test('tabs share a stream when their tokens say the same, and not with another user', LIMIT, async () => {
+		const w = await site({ '/': page, '/token': (request, response) => {
+			const sub = /sub=(\d+)/.exec(request.url)[1];
+			response.end(mint({ sub, jti: String(Math.random()) }));
+		} });
+		const all = [];
+		for (const sub of [1, 2, 1, 2, 1]) {
+			const p = await open(browser, tokens, { token: `/token?sub=${sub}` }, w);
+			await follow(p, 'n', `user/${sub}/n`);
+			await isLive(p);
+			all.push(p);
+		}
+		await until('two streams', async () => await tokens.streams() === 2);
+		await tokens.publish([1, 2].map((n) => ({ topic: `user/${n}/n`, data: n })));
+		for (const [i, p] of all.entries())
+			await hears(p, 'n', [[1, 2, 1, 2, 1][i]]);
+		for (const p of all)
+			await p.close();
+	});
+
+	test('an answer that is no stream is followed by another attempt', LIMIT, async () => {
+		let status = 502;
+		const proxy = await between(server, (request, response, forward) => (status === 0 || !request.url.startsWith('/events') ? forward() :
+			response.writeHead(status, { 'access-control-allow-origin': '*' }).end()));
+		const p = await open(browser, server);
+		await p.evaluate((at) => window.begin({ poll: 0 }, at), proxy.origin);
+		await follow(p, 'n', 'gateway');
+		for (status of [502, 401, 204, 503])
+			await until('it is told', async () => (await state(p)).reason === 'refused');
+		status = 0;
+		await isLive(p);
+		const numbering = counter(server, 'gateway');
+		status = 502;
+		proxy.drop();
+		await until('it is told', async () => (await state(p)).status === 'reconnecting' && (await state(p)).reason === 'refused');
+		await sleep(500);
+		status = 0;
+		await isLive(p);
+		await hears(p, 'n', await numbering.stop());
+		await p.close();
+	});
+
+	test('where no stream comes through it polls, an idle poll is a 304, and it streams again', LIMIT, async () => {
+		let held = true;
+		const proxy = await between(server, (request, response, forward) => (held && request.url.startsWith('/events') ?
+			void response.writeHead(503).end() : forward()));
+		const p = await open(browser, server);
+		await p.evaluate((at) => window.begin({ poll: 300 }, at), proxy.origin);
+		await follow(p, 'n', 'polled');
+		await until('it polls', async () => (await state(p)).status === 'polling');
+		const numbering = counter(server, 'polled', 1, 50);
+		await sleep(1500);
+		held = false;
+		await isLive(p);
+		await sleep(200);
+		held = true;
+		proxy.drop();
+		await until('it polls again', async () => (await state(p)).status === 'polling');
+		const want = await numbering.stop();
+		await hears(p, 'n', want);
+		const before_ = proxy.counts['/history 304'] ?? 0;
+		await until('idle polls are 304', () => (proxy.counts['/history 304'] ?? 0) > before_ + 2, 10000);
+		assert.deepEqual(await got(p, 'n'), want);
+		await p.close();
+	});
+
+	test('a connection that has gone silent is given up, and nothing is lost', LIMIT, async () => {
+		// Takes bytes and hands nothing on, as a dead network does.
+		const sockets = new Set();
+		let dead = false;
+		const wire = net.createServer((a) => {
+			const b = net.connect(server.port, '127.0.0.1');
+			const mine = { dead: false };
+			sockets.add(mine);
+			a.on('data', (d) => mine.dead || b.write(d)).on('error', () => {}).on('close', () => b.destroy());
+			b.on('data', (d) => mine.dead || a.write(d)).on('error', () => {}).on('close', () => mine.dead || a.destroy());
+		}).listen(0, '127.0.0.1');
+		await once(wire, 'listening');
+		atEnd(() => wire.close());
+		const p = await open(browser, server);
+		await p.evaluate((at) => window.begin({ silence: 3000 }, at), `http://127.0.0.1:${wire.address().port}`);
+		await follow(p, 'n', 'silent');
+		await isLive(p);
+		const numbering = counter(server, 'silent', 1, 50);
+		await sleep(300);
+		for (const s of sockets)
+			s.dead = true;
+		await until('it is told', async () => (await state(p)).reason === 'silent');
+		await isLive(p);
+		await hears(p, 'n', await numbering.stop());
+		await p.close();
+	});
+
+	test('close() ends the stream, and nothing is heard after it', LIMIT, async () => {
+		const p = await open(browser, tokens, {});
+		await follow(p, 'n', 'open');
+		await isLive(p);
+		assert.equal(await tokens.streams(), 1);
+		await p.evaluate(() => { window.live.close(); window.live.on('open', () => window.got.n.push('no')); });
+		await until('the stream is gone', async () => await tokens.streams() === 0, 2000);
+		await tokens.publish('open', 'late');
+		await sleep(200);
+		assert.deepEqual(await got(p, 'n'), []);
+		const { status, reason } = await state(p);
+		assert.deepEqual([status, reason], ['closed', 'left']);
+		await p.close();
+	});
+
+	test('a page that is left and come back to hears what it missed', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		const before_ = await server.streams();
+		await follow(p, 'n', 'back');
+		await isLive(p);
+		await until('a stream more', async () => await server.streams() >= before_);
+		const numbering = counter(server, 'back');
+		await sleep(200);
+		await p.goto(`${pages.origin}/nothing`);
+		await until('its stream is gone', async () => await server.streams() < Math.max(1, before_), 3000);
+		await sleep(200);
+		await p.goBack();
+		const kept = await p.evaluate(() => window.got?.n !== undefined);
+		const want = await numbering.stop();
+		if (kept)
+			await hears(p, 'n', want);
+		console.log(`# ${name}: the page was ${kept ? '' : 'not '}kept while it was left`);
+		await p.close();
+	});
+
+	test('nothing went wrong in any page', LIMIT, () => {
+		assert.deepEqual(browser.failures, []);
+	});
+});
