@@ -181,6 +181,13 @@ for (const [version, react, dom] of [['18', 'react-18', 'react-dom-18'], ['19', 
 			await shows(page, 'one', 'a3 a4');
 			await publish(a, 'a5');
 			await shows(page, 'one', 'a3 a4 a5');
+			// Others, with what was rendered for the old ones: nothing of that is shown.
+			const old = await history(`topic=${a}`);
+			await show(page, [{ name: 'two', topics: a, initial: old }]);
+			await shows(page, 'two', 'a1 a2 a3 a4 a5');
+			await publish(b, 'b4');
+			await show(page, [{ name: 'two', topics: b, initial: old }]);
+			await shows(page, 'two', 'b4');
 			const { renders } = await log(page);
 			assert.deepEqual(renders.one.filter((t) => /a/.test(t) && /b/.test(t) && !/^a1/.test(t)), []);
 			await done(page);
@@ -227,10 +234,12 @@ for (const [version, react, dom] of [['18', 'react-18', 'react-dom-18'], ['19', 
 			await publish(topic, 'x');
 			await shows(page, 'one', 'x');
 			await until('the gap is told', async () => (await log(page)).gaps.two?.length === 1, 10000);
+			// What was rendered before the last event: that one comes again, and is not told again.
+			const fresh = await lists();
 			await publish(topic, 'y');
 			await shows(page, 'one', 'x y');
 			await until('two goes on', async () => (await textOf(page, 'two')).endsWith('y'));
-			await show(page, await lists());
+			await show(page, fresh);
 			await shows(page, 'two', 'x y');
 			await publish(topic, 'z');
 			await shows(page, 'one', 'x y z');
@@ -273,7 +282,8 @@ for (const [version, react, dom] of [['18', 'react-18', 'react-dom-18'], ['19', 
 			const page = await open(version);
 			await show(page, [{ name: 'one', topics: topicOf('gone') }]);
 			await live(page);
-			await page.evaluate(() => window.unmount());
+			assert.equal(await page.evaluate(() => { window.unmount(); return window.client.state.reason; }), undefined);
+			await until('it is closed', () => page.evaluate(() => window.client.state.reason === 'left'), 5000);
 			await done(page, 0);
 		});
 	});
