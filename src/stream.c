@@ -157,6 +157,9 @@ go_live(struct stream_env *env, struct stream *s)
 	    s->ask.has_cursor && s->ask.cursor_is_good && !s->gapped ?
 	    "true" : "false");
 	stream_add_topics(&b, s->ask.topics);
+	/* For a watchdog: how long silence is no bad sign. */
+	if (s->ask.visible_heartbeat)
+		buf_addf(&b, ",\"heartbeat\":%lld", (long long)env->heartbeat_ms);
 	buf_addc(&b, '}');
 	stream_queue_control(env, s, ENTRY_LIVE, "fanfare.live", &id, &b);
 	buf_fini(&b);

@@ -274,6 +274,7 @@ START_TEST(a_visible_heartbeat_keeps_a_quiet_cursor_fresh)
 	struct event *e;
 	int64_t seq;
 
+	ck_assert_ptr_nonnull(strstr(st->trace, ",\"heartbeat\":1000}"));
 	/* The first one may have been on its way already. */
 	do {
 		e = stream_next(st, 4000);
@@ -404,6 +405,32 @@ START_TEST(health_is_told_on_both_listeners)
 }
 END_TEST
 
+START_TEST(the_browser_client_is_served_and_asked_for_again_for_a_304)
+{
+	struct server *s = server_start("--server.cors_origins=https://app.example",
+	    NULL);
+	struct answer *a = get(s, "/fanfare.js", "Origin: https://app.example\r\n");
+	char *etag = fmt("%s", header(a, "ETag"));
+
+	ck_assert_int_eq(a->status, 200);
+	ck_assert_str_eq(header(a, "Content-Type"), "text/javascript; charset=utf-8");
+	ck_assert_str_eq(header(a, "Cache-Control"), "no-cache");
+	ck_assert_str_eq(header(a, "Access-Control-Allow-Origin"),
+	    "https://app.example");
+	ck_assert_ptr_nonnull(strstr(a->body, "export class Fanfare"));
+	a = get(s, "/fanfare.js", fmt("If-None-Match: %s\r\n", etag));
+	ck_assert_int_eq(a->status, 304);
+	ck_assert_uint_eq(a->len, 0);
+	ck_assert_int_eq(get(s, "/fanfare.js", "If-None-Match: W/\"x\"\r\n")->status,
+	    200);
+	a = ask(s, "HEAD", "/fanfare.js", "", NULL, 0);
+	ck_assert_int_eq(a->status, 200);
+	ck_assert_uint_eq(a->len, 0);
+	ck_assert_int_eq(ask(s, "POST", "/fanfare.js", "", "x", 1)->status, 405);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -424,6 +451,8 @@ suite(void)
 	tcase_add_test(tc, a_topic_of_the_greatest_length_works);
 	tcase_add_test(tc, a_large_event_arrives_whole);
 	tcase_add_test(tc, health_is_told_on_both_listeners);
+	tcase_add_test(tc,
+	    the_browser_client_is_served_and_asked_for_again_for_a_304);
 	return su;
 }
 

@@ -76,7 +76,7 @@ export interface Options {
 	shared?: boolean
 	/** Milliseconds between polls while no stream comes through (5000); 0: never poll. */
 	poll?: number
-	/** Milliseconds without a heartbeat after which a stream is given up (45000). */
+	/** Milliseconds without a heartbeat after which a stream is given up (three of the server's). */
 	silence?: number
 }
 

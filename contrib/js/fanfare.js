@@ -9,7 +9,7 @@
 // of whoever is furthest back, hands over events in order and without a hole, and each
 // handler drops what is not beyond its own position.
 const FIRST_WORD_MS = 10000;	// of a new stream
-const STALE_MS = 20000;		// a heartbeat comes every 12 to 18 s
+const BEAT_MS = 15000;		// between heartbeats, until the server has told
 const PROBE_MS = 3000;
 const LONGEST_MS = 30000;	// between two attempts
 const TOPICS = 50, ADDRESS = 4000;	// for one stream
@@ -61,6 +61,7 @@ class Stream {
 	#timer;			// to try again; or until silence is too long
 	#began = 0;
 	#heard = 0;
+	#beat = BEAT_MS;
 	#wasLive;
 	#polls;
 	#retry = 0;
@@ -77,7 +78,6 @@ class Stream {
 		let token;
 
 		this.#began = Date.now();
-
 		try {
 			token = await this.#engine.tab.token(fresh);
 		} catch (error) {
@@ -99,7 +99,8 @@ class Stream {
 		hear('fanfare.gap', (gap) => this.#gap(gap));
 		hear('fanfare.expiring', () => this.#engine.renew());
 		hear('fanfare.close', (why) => this.#closed(why));
-		hear('fanfare.live', (_, id) => {
+		hear('fanfare.live', ({ heartbeat }, id) => {
+			this.#beat = heartbeat ?? BEAT_MS;
 			this.#failures = this.#retry = 0;
 			this.#suspect = undefined;
 			this.#at(id);
@@ -117,7 +118,7 @@ class Stream {
 	check(suspicious) {
 		const now = Date.now();
 
-		if (now - this.#began > PROBE_MS && (suspicious || this.state.status !== 'live' || now - this.#heard > STALE_MS))
+		if (now - this.#began > PROBE_MS && (suspicious || this.state.status !== 'live' || now - this.#heard > 1.5 * this.#beat))
 			this.connect();
 	}
 
@@ -139,7 +140,7 @@ class Stream {
 
 	#alive() {
 		this.#heard = Date.now();
-		this.#watch(this.#engine.tab.options.silence ?? 45000);
+		this.#watch(this.#engine.tab.options.silence ?? 3 * this.#beat);
 	}
 
 	#watch(ms) {
@@ -176,7 +177,7 @@ class Stream {
 			this.#retry = retry;		// EventSource comes back by itself
 			return this.#say('reconnecting', reason, detail);
 		}
-		if (typeof options.token !== 'function' || (reason === 'forbidden' && this.#suspect === topic)) {
+		if ((typeof options.token !== 'function' && !options.credentials) || (reason === 'forbidden' && this.#suspect === topic)) {
 			if (reason === 'forbidden' && topic !== undefined)
 				return this.#engine.refuse(topic, detail);
 			return this.#engine.end(reason, detail);
@@ -373,7 +374,7 @@ export class Fanfare {
 	#session;
 	#version = 0;
 	#planned;
-	#held;			// the token in use, its claims and its end
+	#held;			// the token in use, its claims, its end, and when it came
 	#asked;			// a token on its way
 	#leader;
 	#heard = 0;
@@ -433,16 +434,17 @@ export class Fanfare {
 
 		if (typeof token !== 'function')
 			return token;
-		if (!fresh && this.#held && !(this.#held.end - Date.now() < 5000))
-			return this.#held.text;
+		const held = this.#held, now = Date.now();
+		if (held && !fresh && (now - held.at < 1000 || !(held.end - now < 5000)))
+			return held.text;
 		this.#asked ??= Promise.race([Promise.resolve().then(token), sleep(FIRST_WORD_MS).then(() => {
 			throw Error('the token function does not answer');
 		})]).finally(() => { this.#asked = undefined; });
 		const text = await this.#asked;
 		const [claims, end] = claimsOf(text);
-		const isOther = this.#held && this.#held.claims !== claims;
+		const isOther = held && held.claims !== claims;
 
-		this.#held = { text, claims, end };
+		this.#held = { text, claims, end, at: Date.now() };
 		if (isOther && this.#session?.name) {
 			// Not the company of those tabs any more.
 			this.#leave();
@@ -485,25 +487,25 @@ export class Fanfare {
 				this.#say({ status: this.state.status === 'connecting' ? 'connecting' : 'reconnecting', reason: 'token', detail: error.message });
 				await sleep(backoff(failures));
 			}
-			if (this.#session !== session)
-				return;
 		}
 		if (this.#session !== session)
 			return;
 		if (this.options.shared === false || !locks || !globalThis.BroadcastChannel)
 			return this.#lead(session);
-		session.name = `fanfare ${this.#base} ${this.#held?.claims ?? this.options.token ?? ''}${this.options.credentials ? ' cookie' : ''}`;
-		session.channel = new BroadcastChannel(session.name);
-		session.channel.onmessage = ({ data }) => (data.from ? session.engine?.hear(data) : this.#hear(data));
 		// Held before anybody is told of this tab: when it is free, the tab is gone.
-		await new Promise((granted) => {
-			locks.request(this.id, () => new Promise((free) => { session.gone = free; granted(); }));
+		const isAlone = await new Promise((done) => {
+			locks.request(this.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
 		});
 		if (this.#session !== session)
-			return session.gone();
+			return session.gone?.();
+		if (isAlone)
+			return this.#lead(session);		// a page without an origin of its own
+		session.name = `fanfare ${this.#base} ${claimsOf(this.#held?.text ?? this.options.token)[0]}${this.options.credentials ? ' cookie' : ''}`;
+		session.channel = new BroadcastChannel(session.name);
+		session.channel.onmessage = ({ data }) => (data.from ? session.engine?.hear(data) : this.#hear(data));
 		this.#queue(session, false);
 		this.#want();
-		session.timer = setInterval(() => this.#probe(), STALE_MS);
+		session.timer = setInterval(() => this.#probe(), BEAT_MS);
 	}
 
 	// Lead when whoever leads is gone; or now, when it does not answer.
@@ -571,7 +573,7 @@ export class Fanfare {
 	#probe(suspicious, patience = PROBE_MS) {
 		const session = this.#session, asked = Date.now();
 
-		if (!session?.name || session.engine || (!suspicious && asked - this.#heard < STALE_MS))
+		if (!session?.name || session.engine || (!suspicious && asked - this.#heard < 1.5 * BEAT_MS))
 			return;
 		this.#tell({ t: 'check', suspicious });
 		setTimeout(() => {

@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { covers } from '../../contrib/js/fanfare.js';
-import { BROWSERS, LIMIT, Server, atEnd, finish, launch, mint, openPage, site, sleep, until } from './harness.mjs';
+import { covers } from '../../../contrib/js/fanfare.js';
+import { BROWSERS, LIMIT, Server, atEnd, finish, launch, mint, openPage, site, sleep, until } from '../harness.mjs';
 
 const CORS = { options: ['--server.cors_origins=*', '--stream.heartbeat=1s'] };
 let pages;
