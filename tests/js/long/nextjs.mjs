@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { LIMIT, Program, Server, atEnd, contrib, finish, freePorts, launch, mint, run, secret, shots, sleep, tmp, until } from '../harness.mjs';
+import { LIMIT, Program, Server, atEnd, binary, contrib, finish, freePorts, launch, run, secret, shots, sleep, tmp, until } from '../harness.mjs';
 
 const STEPS = ['placed', 'accepted', 'ready', 'picked-up', 'delivered'];
 const started = Date.now();
@@ -22,8 +22,8 @@ function nextProgram(name, args, more = {}) {
 	const program = new Program(name, process.execPath, [path.join(app, 'node_modules/next/dist/bin/next'), ...args],
 		{ cwd: app, env: { ...env, ...more } });
 
-	// Before it is killed: next dev has a child of its own.
-	atEnd(() => program.process && program.kill('SIGTERM'));
+	// Before it is killed: next dev has a child of its own, and ends it.
+	atEnd(() => program.process && Promise.race([program.kill('SIGTERM'), sleep(3000)]));
 	return program;
 }
 
@@ -97,8 +97,8 @@ async function person(browser, name, role, site = next) {
 
 const textOf = (page, selector) => page.$eval(selector, (el) => el.innerText).catch(() => '');
 const live = (page) => until(`${page.signedIn}'s page is live`,
-	async () => await textOf(page, '.connection') === 'live', 15000);
-const shows = (page, what, selector, limit) => until(`${page.signedIn} sees ${what}`, () => page.$(selector), limit ?? 10000);
+	async () => await textOf(page, '.connection') === 'live');
+const shows = (page, what, selector, limit) => until(`${page.signedIn} sees ${what}`, () => page.$(selector), limit);
 const statusOf = (page) => page.$eval('.steps', (el) => el.dataset.status).catch(() => null);
 
 async function order(customer, ...dishes) {
@@ -346,7 +346,7 @@ test('a rewrite does not hold events back, with compression on: next start', LIM
 });
 
 test('next dev: strict mode makes one stream and no repeats, a rewrite does not hold events back', LIMIT, async () => {
-	await next.kill('SIGTERM');	// frees memory
+	await next.kill('SIGKILL');	// frees memory; SIGTERM waits for browsers to leave
 	await serveNext(dev, dev.port);
 	say('next dev');
 	const ms = await latency(dev.origin);
@@ -384,4 +384,23 @@ test('next dev: strict mode makes one stream and no repeats, a rewrite does not 
 	assert.equal(page.asked.length, 1, page.asked.join('\n'));
 	await oneStream();
 	assert.deepEqual(complaints(page), []);
+});
+
+test('npm run fanfare makes the secrets once and runs a server with them', LIMIT, async () => {
+	const url = `http://127.0.0.1:${(await freePorts(1))[0]}`;
+	const file = path.join(app, '.env.local');
+	const server = new Program('npm-run-fanfare', 'npm', ['run', 'fanfare'],
+		{ cwd: app, env: { PATH: env.PATH, FANFARE_BIN: binary, FANFARE_URL: url } });
+	const texts = [];
+
+	for (let i = 0; i < 2; i++) {
+		server.start();
+		await server.answers(`${url}/healthz`);
+		texts.push(fs.readFileSync(file, 'utf8'));
+		await server.kill('SIGTERM');
+		await until('it is gone', () => fetch(url).then(() => false, () => true));
+	}
+	assert.equal(texts[0], texts[1]);
+	assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+	assert.match(texts[0], /FANFARE_API_KEY=ffk_/);
 });

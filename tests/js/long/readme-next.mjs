@@ -46,7 +46,7 @@ async function serveNext() {
 }
 
 const textOf = (page) => page.$eval('button', (el) => el.textContent).catch(() => undefined);
-const shows = (page, text) => until(`the page shows "${text}"`, async () => await textOf(page) === text, 15000)
+const shows = (page, text) => until(`the page shows "${text}"`, async () => await textOf(page) === text)
 	.catch(async (e) => assert.fail(`${e.message}, but "${await textOf(page)}"`));
 
 before(async () => {
@@ -94,7 +94,7 @@ test("README's 19 lines are a live page", LIMIT, async () => {
 	// A layout is there anyway: its lines that are new are the import and the two of the provider.
 	const lines = [...files].reduce((n, [name, text]) => n + (name === 'app/layout.tsx' ? 3 : text.trim().split('\n').filter((l) => l.trim()).length), 0);
 	assert.equal(lines, 19);
-	await site.kill();
+	await site.kill('SIGKILL');
 });
 
 test('with its first paint from the server', LIMIT, async () => {
@@ -111,5 +111,5 @@ test('with its first paint from the server', LIMIT, async () => {
 	const tab = await openPage(browser, `http://localhost:${ports[1]}/`);
 	await shows(tab, 'ready, live');
 	assert.deepEqual(browser.failures, []);
-	await site.kill();
+	await site.kill('SIGKILL');
 });
