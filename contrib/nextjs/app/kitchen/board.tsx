@@ -18,6 +18,7 @@ export function Board({ topic, orders, initial }: { topic: string; orders: Order
   return (
     <>
       <h1>Kitchen</h1>
+      {all.length === 0 && <p className="soft">No orders yet.</p>}
       <div className="board">
         {COLUMNS.map(([title, steps]) => (
           <section key={title}>
