@@ -21,8 +21,12 @@ die() {
 have_package() {
 	case $1 in
 	nodejs) command -v node >/dev/null && return ;;
-	npm | curl | gcc | make | strace | sqlite3 | chromium | firefox-esr)
+	npm | curl | gcc | make | strace | sqlite3 | chromium | firefox-esr | nginx | python3)
 		command -v "$1" >/dev/null && return ;;
+	golang-go) command -v go >/dev/null && return ;;
+	groff-base) command -v groff >/dev/null && return ;;
+	php-cli) command -v php >/dev/null && return ;;
+	php-curl) php -m 2>/dev/null | grep -qx curl && return ;;
 	esac
 	dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'
 }
@@ -69,6 +73,7 @@ source_files() {
 		    -prune -o -type f ! -name '*.o' ! -name '*.a' ! -name '*.log' \
 		    ! -name '*.trs' ! -name config.h ! -name config.status \
 		    ! -name stamp-h1 ! -name Makefile ! -name sql_text.[ch] ! -name page_text.[ch] \
+		    ! -path ./src/fanfare.conf.5 ! -path ./src/fanfare-recipes.7 \
 		    ! -name '*.db*' ! -path ./fanfare \
 		    ! \( -path './tests/check_*' ! -name '*.[ch]' \) -print |
 		    sed 's|^\./||')

@@ -105,7 +105,7 @@ test('with its first paint from the server', LIMIT, async () => {
 	assert.match(text, /function Order/);
 	write('app/order.tsx', text);
 	write('app/page.tsx', page.text);
-	assert.match(await serveNext(), /ƒ \//, 'it is rendered for each request');
+	assert.match(await serveNext(), /ƒ \/$/m, 'it is rendered for each request');
 	const html = await fetch(`http://localhost:${ports[1]}/`).then((r) => r.text());
 	assert.match(html, /<button>ready<!-- -->, <!-- -->connecting<\/button>/);
 	const tab = await openPage(browser, `http://localhost:${ports[1]}/`);
