@@ -46,7 +46,8 @@ const struct conf_option conf_table[] = {
 	  .help = "Where browsers and publishers connect: host:port, "
 	  "[IPv6]:port or unix:/path?mode=0660&group=www-data (0660 is the "
 	  "mode when none is given).  Port 0 takes a free one.  Sockets passed "
-	  "by systemd win over this.  The environment variable PORT stands for "
+	  "by systemd stand in place of these; those named admin "
+	  "(FileDescriptorName=) in place of admin_listen.  The environment variable PORT stands for "
 	  "0.0.0.0:$PORT." },
 	{ ROW("server.admin_listen", CONF_LIST, admin_listen),
 	  .def = "127.0.0.1:8081", .check = conf_check_listen,
