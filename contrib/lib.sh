@@ -21,7 +21,8 @@ die() {
 have_package() {
 	case $1 in
 	nodejs) command -v node >/dev/null && return ;;
-	npm | curl | gcc | make | strace | sqlite3 | chromium | firefox-esr)
+	npm | curl | gcc | make | strace | sqlite3 | chromium | firefox-esr | openssl | \
+	    nginx | caddy | haproxy)
 		command -v "$1" >/dev/null && return ;;
 	esac
 	dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'

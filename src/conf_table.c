@@ -179,7 +179,7 @@ const struct conf_option conf_table[] = {
 	{ ROW("stream.retry", CONF_DURATION, retry_ms),
 	  .def = "3s", .min = SEC, .max = 60 * SEC,
 	  .help = "How long browsers wait before they reconnect, spread at "
-	  "random around this." },
+	  "random around this, and never less than a second." },
 	{ ROW("stream.queue", CONF_SIZE, queue_bytes),
 	  .def = "256k", .min = 4 * KB, .max = GB,
 	  .help = "How many bytes may wait for one live stream before it is "
