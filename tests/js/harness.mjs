@@ -129,7 +129,7 @@ export function mint(claims, key = secret) {
 // listens on s.socket too, as behind a proxy.
 export class Server {
 	static async make(name, { options = [], isPublic = true, listen, unixSocket = false } = {}) {
-		const s = new Server();
+		const s = new this();
 		s.dir = fs.mkdtempSync(path.join(tmp, `${name}-`));
 		[s.port, s.adminPort] = await freePorts(2);
 		s.origin = `http://127.0.0.1:${s.port}`;

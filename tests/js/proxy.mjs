@@ -39,8 +39,11 @@ function place(name) {
 	return dir;
 }
 
+// Where Debian has nginx and HAProxy, and users have not.
+const PATH = `${process.env.PATH}:/usr/sbin`;
+
 function program(dir, command, args) {
-	const p = new Program(path.basename(dir), command, args, { env: { HOME: dir, XDG_DATA_HOME: dir, XDG_CONFIG_HOME: dir } });
+	const p = new Program(path.basename(dir), command, args, { env: { PATH, HOME: dir, XDG_DATA_HOME: dir, XDG_CONFIG_HOME: dir } });
 
 	p.dir = dir;
 	p.start();
@@ -63,7 +66,7 @@ events { ${events} }
 http { ${temps} access_log off;
 ${text}
 }\n`);
-	const checked = await run('nginx', ['-t', '-e', `${dir}/main.log`, '-c', conf]);
+	const checked = await run('nginx', ['-t', '-e', `${dir}/main.log`, '-c', conf], { PATH });
 	assert.equal(checked.code, 0, checked.stderr);
 	return program(dir, 'nginx', ['-e', `${dir}/main.log`, '-c', conf]);
 }
