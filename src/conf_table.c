@@ -87,7 +87,9 @@ const struct conf_option conf_table[] = {
 	{ ROW("server.drain_time", CONF_DURATION, drain_time_ms),
 	  .def = "10s", .max = 10 * MIN,
 	  .help = "Over this time streams are told to go after SIGTERM, so "
-	  "that they do not all come back at once." },
+	  "that they do not all come back at once.  Where systemd keeps the "
+	  "sockets, others who connect wait for so long too: 2s are enough "
+	  "there." },
 
 	{ ROW("store.path", CONF_TEXT, store_path),
 	  .alias = "db", .def = "fanfare.db", .check = conf_check_text,

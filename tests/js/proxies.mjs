@@ -3,7 +3,9 @@
 //
 //     FANFARE_BIN=../../fanfare node proxies.mjs
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import http2 from 'node:http2';
 import https from 'node:https';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -270,6 +272,55 @@ test('who has too many streams is told to come back, and does when there is room
 			assert.ok(!logs(proxy).includes(secret), `${name}: "${secret}" in a log`);
 		await proxy.kill();
 	}
+});
+
+// A stream beside others in one connection, as browsers have it: its first text.
+async function over2(session, more) {
+	const r = session.request({ ':path': `/events?topic=a&token=${token}`, ...EVENTSOURCE, ...more }).setEncoding('utf8');
+	const [head] = await once(r, 'response');
+	const [text] = head[':status'] === 200 ? await once(r, 'data') : [''];
+
+	return { status: head[':status'], text };
+}
+
+test('streams are counted one by one when they share a connection', LIMIT, async () => {
+	for (const [name, changes] of Object.entries(FEW)) {
+		const proxy = await proxies[name](behind[name].server, changes);
+		const session = http2.connect(proxy.origin, { rejectUnauthorized: false });
+		const live = [];
+		for (let i = 0; i < 5; i++)
+			live.push((await over2(session)).text.includes(': fanfare\n'));
+		assert.deepEqual(live, [true, true, true, false, false], name);
+		session.destroy();
+		await proxy.kill();
+	}
+});
+
+test('an nginx that has no connection left for a stream sends it away to come back', LIMIT, async () => {
+	const proxy = await nginx(behind.nginx.server, [], { events: 'worker_connections 12;' });
+	const session = http2.connect(proxy.origin, { rejectUnauthorized: false });
+	const all = [];
+
+	for (let i = 0; i < 20; i++)
+		all.push(await over2(session));
+	assert.deepEqual(all.filter((a) => a.status !== 200), []);
+	assert.ok(all[0].text.includes(': fanfare\n'), 'the first are served');
+	assert.match(all[19].text, /^retry: [1-5][0-9]{3}\n$/);
+	assert.equal((await over2(session, { accept: '*/*' })).status, 503);
+	session.destroy();
+	await proxy.kill();
+});
+
+test('behind Caddy a publish waits while fanfare restarts', LIMIT, async () => {
+	const { server } = behind.caddy;
+	const proxy = await caddy(server);
+
+	await server.kill();
+	const answer = ask(`${proxy.origin}/publish?topic=a`, { method: 'POST', body: 'x', headers: { authorization: `Bearer ${server.key}` } });
+	await sleep(500);
+	await server.start();
+	assert.equal((await answer).status, 200);
+	await proxy.kill();
 });
 
 test('a page that leaves is gone from fanfare too', LIMIT, async () => {

@@ -135,7 +135,7 @@ test('with sockets that systemd keeps, tabs outlive restarts behind nginx withou
 	const begun = Date.now();
 	const pages = await site({ '/': page });
 	const s = await KeptServer.make('kept', { options: [`--server.cors_origins=${pages.origin}`, '--server.drain_time=300ms'] });
-	const proxy = await nginx(s, [['error_page 500 502 503 504 = @fanfare_away;', '']]);
+	const proxy = await nginx(s, [['error_page 429 500 502 503 504 = @fanfare_away;', '']]);
 	const tabs = await openTabs(pages.origin, `${proxy.origin}/events?topic=n`, Math.ceil(TABS / 4));
 	await until('all are live', async () => await s.streams() === tabs.length);
 	const news = publisher(s, 'n');
