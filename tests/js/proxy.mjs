@@ -92,7 +92,8 @@ export async function nginx(server, changes = [], more = {}) {
 	return started(p, port);
 }
 
-// contrib/caddy, the same.  `changes` see the file as it was shipped.
+// contrib/caddy, the same, with everything in its log.  `changes` see the file as it was
+// shipped.
 export async function caddy(server, changes = []) {
 	const { pem, key } = await certificate();
 	const [port] = await freePorts(1);
@@ -101,7 +102,7 @@ export async function caddy(server, changes = []) {
 
 	fs.writeFileSync(conf, edit(fs.readFileSync(path.join(contrib, 'caddy', 'Caddyfile'), 'utf8'), [
 		...changes,
-		['\tgrace_period', `\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tgrace_period`],
+		['\tgrace_period', `\tadmin off\n\tdebug\n\tauto_https disable_redirects\n\tskip_install_trust\n\tgrace_period`],
 		['events.example.com {', `https://localhost:${port} {\n\tbind 127.0.0.1\n\ttls ${pem} ${key}`],
 		['reverse_proxy unix//run/fanfare/fanfare.sock', `reverse_proxy unix/${server.socket}`],
 		['/var/log/caddy/fanfare.log', `${dir}/access.log`]]));
