@@ -98,23 +98,30 @@ test("so it does behind nginx with a bare proxy_pass, and with the README's line
 });
 
 test('a quiet stream stays: its heartbeat comes before the proxy loses patience', LIMIT, async () => {
-	const make = (heartbeat) => Server.make(`beat-${heartbeat}`, { options: [`--stream.heartbeat=${heartbeat}`] });
+	const make = (heartbeat) => Server.make(`beat-${heartbeat}`, { unixSocket: true, options: [`--stream.heartbeat=${heartbeat}`] });
 	const [often, rare] = [await make('1s'), await make('20s')];
 	const [port] = await freePorts(1);
-	// As by default, a minute being three seconds here.
-	const p = await nginxWith(`proxy_read_timeout 3s; server { listen 127.0.0.1:${port};
+	// A minute (nginx by default) and 90 s (as shipped) are three seconds here.
+	const bare = await nginxWith(`proxy_read_timeout 3s; server { listen 127.0.0.1:${port};
 		location /often/ { proxy_pass ${often.origin}/; } location /rare/ { proxy_pass ${rare.origin}/; } }`);
+	await bare.answers(`http://127.0.0.1:${port}/often/healthz`);
+	const shipped = [['nginx', nginx, [['proxy_read_timeout 90s', 'proxy_read_timeout 3s']]],
+		['haproxy', haproxy, [['timeout client 90s', 'timeout client 3s'], ['timeout server 90s', 'timeout server 3s']]]];
+	const sites = [['bare nginx', `http://127.0.0.1:${port}/often`, `http://127.0.0.1:${port}/rare`]];
+	for (const [name, start, changes] of shipped)
+		sites.push([name, (await start(often, changes)).origin, (await start(rare, changes)).origin]);
 
-	await p.answers(`http://127.0.0.1:${port}/often/healthz`);
-	const url = (which) => `http://127.0.0.1:${port}/${which}/events?topic=a`;
-	const stay = await Promise.all(Array.from({ length: 20 }, () => open(url('often'), { headers: EVENTSOURCE })));
-	const go = await open(url('rare'), { headers: EVENTSOURCE });
+	const stream = (origin) => open(`${origin}/events?topic=a`, { headers: EVENTSOURCE });
+	const pairs = await Promise.all(sites.map(async ([name, beats, waits]) => ({ name, go: await stream(waits),
+		stay: await Promise.all(Array.from({ length: 20 }, () => stream(beats))) })));
 	await sleep(8000);
-	assert.equal(stay.filter((a) => a.ended()).length, 0, 'streams that were cut off');
-	assert.ok(stay.every((a) => a.text().split(': hb\n').length > 5));
-	assert.ok(go.ended(), 'one with a rare heartbeat is cut off, so this test could fail');
-	for (const a of stay)
-		a.close();
+	for (const { name, stay, go } of pairs) {
+		assert.equal(stay.filter((a) => a.ended()).length, 0, `${name}: streams that were cut off`);
+		assert.ok(stay.every((a) => a.text().split(': hb\n').length > 5), name);
+		assert.ok(go.ended(), `${name}: one with a rare heartbeat is cut off, so this test could fail`);
+		for (const a of stay)
+			a.close();
+	}
 });
 
 test('publishing, pages and health pass through; metrics do not; errors are in the words of fanfare', LIMIT, async () => {
@@ -197,15 +204,24 @@ async function thousand(f) {
 	return all;
 }
 
-test('a thousand pages are told to come back at times spread wide, by fanfare', LIMIT, async () => {
-	const server = await Server.make('spread', { options: ['--stream.retry=3s'] });
+const retriesOf = (server) => thousand(async () => {
+	const a = await open(events(server.origin), { headers: EVENTSOURCE });
 
-	areSpread(await thousand(async () => {
-		const a = await open(events(server.origin), { headers: EVENTSOURCE });
-		await until('the first line', () => a.text().includes('\n'));
-		a.close();
-		return Number(/^retry: ([0-9]+)\n/.exec(a.text())[1]);
-	}), 'fanfare');
+	await until('the first line', () => a.text().includes('\n'));
+	a.close();
+	return Number(/^retry: ([0-9]+)\n/.exec(a.text())[1]);
+});
+
+test('a thousand pages are told to come back at times spread wide, by fanfare', LIMIT, async () => {
+	areSpread(await retriesOf(await Server.make('spread', { options: ['--stream.retry=3s'] })), 'fanfare');
+});
+
+test('the shortest pause is spread too, and no less than a second', LIMIT, async () => {
+	const ms = await retriesOf(behind.nginx.server);	// --stream.retry=1s
+	const early = ms.filter((m) => m < 1100).length / ms.length;
+
+	assert.ok(Math.min(...ms) >= 1000 && Math.max(...ms) >= 1900, `${Math.min(...ms)} to ${Math.max(...ms)} ms`);
+	assert.ok(early < 0.2, `${100 * early} % in the first 100 ms`);
 });
 
 test('with no fanfare at all an EventSource is sent away to come back, everybody else is told the truth', LIMIT, async () => {
