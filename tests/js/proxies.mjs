@@ -253,13 +253,15 @@ test('a thousand pages are told to come back at times spread wide, by each proxy
 	const agent = new https.Agent({ keepAlive: true, maxSockets: 50 });
 
 	atEnd(() => agent.destroy());
-	for (const [name, { proxy }] of Object.entries(behind))
+	for (const [name, { server, proxy }] of Object.entries(behind)) {
+		await server.kill();
 		areSpread(await thousand(async () => isSentAway(await ask(events(proxy.origin), { headers: withToken(), agent }), name)), name);
+	}
 });
 
 test('when fanfare is back, so are the streams', LIMIT, async () => {
 	for (const [name, { server, proxy }] of Object.entries(behind)) {
-		await server.start();
+		await server.restart();
 		await isLiveAtOnce(server, proxy.origin, `${name} again`);
 	}
 });
