@@ -80,7 +80,7 @@ export async function finish() {
 export class Program {
 	constructor(name, command, args, { env = {}, cwd } = {}) {
 		Object.assign(this, { name, command, args, env, cwd, log: path.join(tmp, `${name}.log`) });
-		atEnd(() => this.kill('SIGKILL'));
+		atEnd(() => this.end());
 	}
 
 	start() {
@@ -109,6 +109,15 @@ export class Program {
 		if (this.runs)
 			this.process.kill(signal);
 		await this.gone;
+	}
+
+	// With a chance to take its own children along, as nginx does its workers.
+	async end(limit_ms = 3000) {
+		if (!this.runs)
+			return;
+		this.process.kill('SIGTERM');
+		await Promise.race([this.gone, sleep(limit_ms)]);
+		await this.kill('SIGKILL');
 	}
 }
 
