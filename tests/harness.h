@@ -83,6 +83,12 @@ long	server_memory_kb(struct server *s);	/* VmRSS */
 int	server_refused(char **said, const char *option, ...)
 	    __attribute__((sentinel));
 int	free_port(void);
+/* Play systemd: from now on servers are started with these descriptors (borrowed;
+ * -1: a closed one) as 3, 4, ..., in LISTEN_FDS, with `names` (or NULL) in
+ * LISTEN_FDNAMES.  If the first is a TCP socket, its port is the server's. */
+void	servers_given(const int *fds, int n, const char *names);
+/* The same, with LISTEN_PID and LISTEN_FDS as they stand here. */
+void	servers_told(const char *pid, const char *fds);
 
 /* ---- HTTP ---- */
 
