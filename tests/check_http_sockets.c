@@ -24,6 +24,8 @@ descriptors_fall_to(struct server *s, int most, int ms)
 
 	while ((n = server_descriptors(s)) > most && now_ms() < end)
 		poll(NULL, 0, 10);
+	if (n > most)
+		server_show_descriptors(s);
 	return n;
 }
 

@@ -642,6 +642,19 @@ server_descriptors(struct server *s)
 	return n;
 }
 
+void
+server_show_descriptors(struct server *s)
+{
+	char to[256], *path;
+	ssize_t len;
+
+	for (int fd = 0; fd < 1000; fd++) {
+		path = fmt("/proc/%d/fd/%d", (int)s->pid, fd);
+		if ((len = readlink(path, to, sizeof to)) != -1)
+			printf("descriptor %d: %.*s\n", fd, (int)len, to);
+	}
+}
+
 long
 server_memory_kb(struct server *s)
 {

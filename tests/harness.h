@@ -77,6 +77,7 @@ int	server_wait(struct server *s, int ms);
 int	server_stop(struct server *s);		/* SIGTERM; exit code */
 bool	server_alive(struct server *s);
 int	server_descriptors(struct server *s);	/* how many it has open */
+void	server_show_descriptors(struct server *s);	/* what they are, to stdout */
 long	server_memory_kb(struct server *s);	/* VmRSS */
 /* Run it where it must not start: the exit code; -1 when it ran on.  What it
  * said on both outputs in *said. */
