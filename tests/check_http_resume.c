@@ -343,7 +343,7 @@ START_TEST(since_gives_what_is_younger)
 }
 END_TEST
 
-/* ---- gaps ---- */
+/* ---- gaps (E8; in browsers: tests/js/events.mjs) ---- */
 
 static void
 asked_for(json_t *gap, const char *topics)
