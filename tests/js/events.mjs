@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { BROWSERS, LIMIT, Server, finish, launch, mint, openPage, site, until } from './harness.mjs';
+import { BROWSERS, LIMIT, Server, finish, launch, mint, openPage, site, sleep, top, until } from './harness.mjs';
 
 const token = (more = {}) => mint({ fanfare: { subscribe: ['**'], publish: ['**'] }, ...more });
 const now = () => Math.floor(Date.now() / 1000);
@@ -21,10 +21,10 @@ const make = (name, cors, ...options) => Server.make(name, { isPublic: false,
 before(async () => {
 	// The cookie is for both sites and all servers: a port makes no site.
 	const page = { body: '<!doctype html><title>page</title>', headers: { 'Set-Cookie': `fanfare_token=${token()}; Path=/` } };
-	allowed = await site({ '/': page, '/next': '<title>next</title>' });
+	allowed = await site({ '/': page, '/next': '<title>next</title>', '/manual': (request, response) => response.end(manualPage()) });
 	denied = await site({ '/': page });
 	[exact, any, none] = await Promise.all([make('exact', allowed.origin, '--store.retain_events_per_topic=20', '--store.tail=64k'),
-		make('any', '*'), make('none', null)]);
+		make('any', '*', '--topics.public=open/** scores/**'), make('none', null)]);
 	for (const name of BROWSERS)
 		browsers[name] = await launch(name, { ignoreDefaultArgs: ['--disable-back-forward-cache'] });
 }, LIMIT);
@@ -320,3 +320,44 @@ for (const name of BROWSERS) {
 		await page.close();
 	});
 }
+
+// --- the manual's page ---
+
+// What fanfare-eventsource(7) tells a page to do, word for word.
+function manualPage() {
+	const manual = fs.readFileSync(path.join(top, 'src', 'fanfare-eventsource.7'), 'utf8');
+	const pieces = [...manual.matchAll(/^\.Bd -literal -offset indent\n(.*?)\n\.Ed$/gms)].map((m) => m[1]);
+	const code = pieces.join('\n').replace('https://live.example.com', any.origin);
+
+	assert.ok(pieces.length === 2 && code.includes(any.origin));
+	return `<!doctype html><title>manual</title><script>const log = [], show = (e) => log.push([e.type, e.data])\n${code}</script>`;
+}
+
+for (const name of BROWSERS)
+	test(`${name}: the manual's page, across origins, outlives a killed server, and a way back`, LIMIT, async () => {
+		const page = await openPage(browsers[name], `${allowed.origin}/manual`);
+		const told = () => page.evaluate(() => log.filter((e) => e[0] !== 'fanfare.live').map((e) => e.join(' '))).catch(() => []);
+		const publish = (data) => any.publish('scores/7', data, 'goal');
+
+		await until('it is live', () => page.evaluate(() => log.length === 1));
+		await publish(1);
+		await until('one is there', async () => (await told()).length === 1);
+		await any.kill();
+		await sleep(2500);
+		await any.start();
+		await publish(2);
+		await until('two are there', async () => (await told()).length === 2);
+		assert.deepEqual(await told(), ['goal 1', 'goal 2']);
+
+		await page.goto(`${allowed.origin}/next`);
+		await until('the server knows', async () => await any.streams() === 0, 1000);
+		await publish(3);
+		await page.evaluate(() => { setTimeout(() => history.back(), 0); });
+		await until('it is back', async () => await any.streams() === 1);
+		await publish(4);
+		// Chromium kept the page, which resumes; Firefox loaded it anew.
+		const want = name === 'chromium' ? ['goal 1', 'goal 2', 'goal 3', 'goal 4'] : ['goal 4'];
+		await until('the last is there', async () => (await told()).length === want.length);
+		assert.deepEqual(await told(), want);
+		await page.close();
+	});
