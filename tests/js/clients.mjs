@@ -16,6 +16,7 @@ import EventSource2 from 'eventsource2';
 import { EventSource as EventSource3 } from 'eventsource3';
 import { EventSource as EventSource5 } from 'eventsource5';
 import { BROWSERS, LIMIT, Server, atEnd, finish, launch, mint, openPage, sleep, until } from './harness.mjs';
+import { PAYLOADS, asRead } from './payloads.mjs';
 
 const CONTROL = ['live', 'gap', 'expiring', 'ping', 'close'].map((n) => `fanfare.${n}`);
 const STATUSES = [204, 401, 404, 429, 500, 502, 503];
@@ -27,17 +28,20 @@ const WATCHED_MS = 7000;	// how long a client may think about a status
 // retries: the statuses after which it asks again by itself.
 // ends: over when it takes a clean end of a stream for the end.
 // moves: the redirects whose aim it asks when it comes back, not the first address.
+// reads: how it reads a text, where not as it is.
 // bearer: it can send a token in Authorization; the others put it into the address.
 
 const EVERY = STATUSES;
 const ALL_BUT_204 = STATUSES.filter((s) => s !== 204);
+// Loses empty lines at the beginning, and a byte order mark at that of each line.
+const loosely = (data) => asRead(data).split('\n').map((line) => line.replace(/^\ufeff/, '')).join('\n').replace(/^\n+/, '');
 const kinds = {
 	native: { keeps: 'header', retries: [], moves: { chromium: [301, 307], firefox: [301] } },
 	'event-source-polyfill': { keeps: 'lastEventId', retries: [], bearer: true },
 	'reconnecting-eventsource': { keeps: 'header', retries: EVERY, moves: { chromium: [301, 307], firefox: [301] } },
 	// Chromium's cache knows the 301; the client asks the first address.
-	'fetch-event-source': { keeps: 'header', retries: EVERY, moves: { chromium: [301] }, bearer: true },
-	'fetch-event-source as it comes': { keeps: 'header', retries: EVERY, bearer: true, ends: 'over' },
+	'fetch-event-source': { keeps: 'header', retries: EVERY, moves: { chromium: [301] }, bearer: true, reads: loosely },
+	'fetch-event-source as it comes': { keeps: 'header', retries: EVERY, bearer: true, reads: loosely, ends: 'over' },
 	eventsource2: { keeps: 'header', retries: [500, 502, 503], moves: { 'Node.js': [301] }, bearer: true },
 	eventsource3: { keeps: 'header', retries: [], bearer: true },
 	eventsource5: { keeps: 'header', retries: [], bearer: true },
@@ -258,7 +262,7 @@ before(async () => {
 	for (const name of BROWSERS)
 		pages[name] = await openPage(await launch(name), (await Front.make(server, 'none')).origin);
 	await everyone((c) => c.start());
-	await Promise.all([quiet(), statuses()]);
+	await Promise.all([quiet(), statuses(), payloads()]);
 	await resumes();
 }, { timeout: 240000 });
 
@@ -303,6 +307,28 @@ for (const c of clients) {
 		assert.deepEqual([...new Set(c.quiet[1].map((e) => e[0]))].sort(), ['fanfare.live', 'fanfare.ping', 'message']);
 	});
 }
+
+// --- E3: payloads ---
+
+async function payloads() {
+	await everyone(async (c) => {
+		c.payloads = await c.open('/events?topic=T/payloads');
+		await c.payloads.is(1, 'fanfare.live');
+	});
+	for (const c of clients)
+		await server.publish(PAYLOADS.map((data) => ({ topic: `open/${c.id}/payloads`, data })));
+	await server.publish(clients.map((c) => ({ topic: `open/${c.id}/payloads`, data: 'the end' })));
+	await everyone(async (c) => {
+		await until(`${c.name} is through`, async () => (await c.payloads.of('message')).some((e) => e[1] === 'the end'));
+		c.read = (await c.payloads.of('message')).map((e) => e[1]).slice(0, -1);
+		await c.payloads.close();
+	});
+}
+
+for (const c of clients)
+	test(`E3: ${c.name}: whatever is published arrives ${c.reads ? 'but for empty lines before it' : 'as it was, line ends made LF'}`, () => {
+		assert.deepEqual(c.read, PAYLOADS.map(c.reads ?? asRead));
+	});
 
 // --- coming back ---
 

@@ -7,6 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { BROWSERS, LIMIT, Server, finish, launch, mint, openPage, site, sleep, top, until } from './harness.mjs';
+import { PAYLOADS, asRead } from './payloads.mjs';
 
 const token = (more = {}) => mint({ fanfare: { subscribe: ['**'], publish: ['**'] }, ...more });
 const now = () => Math.floor(Date.now() / 1000);
@@ -65,9 +66,6 @@ async function bytes(s, path_, headers = '', enough = (text) => text.includes('\
 
 // --- E3 ---
 
-const PAYLOADS = ['', ' ', ' a', 'a ', '\n', '\r', '\r\n', '\n\r', '\r\r\n\n', 'a\rb\nc\r\nd', 'a\n', 'data: x\n\nevent: y', 'id: 1\rretry: 0', ':', ': hb',
-	'\ufeff', '\ufeffa', 'a\u2028b\u2029c\u0085d\u000be\u000cf', '\t', '\u00e9\ud83c\udf89', '\x01\x1f\x7f', 'fanfare.live', '0', 'null', 'x'.repeat(60000)];
-
 for (const name of BROWSERS)
 	test(`E3: ${name}: whatever is published arrives as it was, line ends made LF`, LIMIT, async () => {
 		const page = await openPage(browsers[name], allowed.origin);
@@ -78,7 +76,7 @@ for (const name of BROWSERS)
 			const l = (await log(page, n)).filter((e) => e[0] === 'message');
 			return l.length >= PAYLOADS.length && l;
 		});
-		assert.deepEqual(got, PAYLOADS.map((data, i) => ['message', data.replace(/\r\n?/g, '\n'), ids[i]]));
+		assert.deepEqual(got, PAYLOADS.map((data, i) => ['message', asRead(data), ids[i]]));
 		await page.close();
 	});
 
