@@ -1,6 +1,6 @@
-// engines.mjs - what EventSource does in real browsers: one row for each claim that
-// fanfare(7) pages and the server's design rest on, against answers scripted byte by
-// byte.  A row that fails here means that an engine has changed, not that fanfare has.
+// engines.mjs - what EventSource does in real browsers: a row for each claim that
+// fanfare-eventsource(7) and the server rest on, against answers scripted byte by byte.
+// A row that fails here means that an engine has changed, not that fanfare has.
 //
 // All rows of one browser run at the same time in one page, each on a port of its own,
 // because a browser opens six connections to one host and port.
