@@ -217,7 +217,7 @@ export const BROWSERS = ['chromium', 'firefox'];
 
 // A real browser of Debian's, headless, with a profile of its own.  What its pages did
 // wrong is in browser.failures.
-export async function launch(name, { args = [] } = {}) {
+export async function launch(name, { args = [], ignoreDefaultArgs = [] } = {}) {
 	const isFirefox = name === 'firefox';
 	const browser = await puppeteer.launch({
 		browser: isFirefox ? 'firefox' : 'chrome',
@@ -225,6 +225,7 @@ export async function launch(name, { args = [] } = {}) {
 		headless: true,
 		userDataDir: fs.mkdtempSync(path.join(tmp, `${name}-`)),
 		acceptInsecureCerts: true,
+		ignoreDefaultArgs,
 		args: isFirefox ? args : ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
 			'--disable-background-networking', '--disable-component-update', '--disable-sync', ...args],
 		...(isFirefox ? { extraPrefsFirefox: { 'network.captive-portal-service.enabled': false,
