@@ -21,7 +21,8 @@ die() {
 have_package() {
 	case $1 in
 	nodejs) command -v node >/dev/null && return ;;
-	npm | curl | gcc | make | strace | sqlite3 | chromium | firefox-esr | nginx | python3)
+	npm | curl | gcc | make | strace | sqlite3 | chromium | firefox-esr | openssl | \
+	    nginx | caddy | haproxy | python3)
 		command -v "$1" >/dev/null && return ;;
 	golang-go) command -v go >/dev/null && return ;;
 	groff-base) command -v groff >/dev/null && return ;;

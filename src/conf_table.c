@@ -46,7 +46,8 @@ const struct conf_option conf_table[] = {
 	  .help = "Where browsers and publishers connect: host:port, "
 	  "[IPv6]:port or unix:/path?mode=0660&group=www-data (0660 is the "
 	  "mode when none is given).  Port 0 takes a free one.  Sockets passed "
-	  "by systemd win over this.  The environment variable PORT stands for "
+	  "by systemd stand in place of these; those named admin "
+	  "(FileDescriptorName=) in place of admin_listen.  The environment variable PORT stands for "
 	  "0.0.0.0:$PORT." },
 	{ ROW("server.admin_listen", CONF_LIST, admin_listen),
 	  .def = "127.0.0.1:8081", .check = conf_check_listen,
@@ -86,7 +87,9 @@ const struct conf_option conf_table[] = {
 	{ ROW("server.drain_time", CONF_DURATION, drain_time_ms),
 	  .def = "10s", .max = 10 * MIN,
 	  .help = "Over this time streams are told to go after SIGTERM, so "
-	  "that they do not all come back at once." },
+	  "that they do not all come back at once.  Where systemd keeps the "
+	  "sockets, others who connect wait for so long too: 2s are enough "
+	  "there." },
 
 	{ ROW("store.path", CONF_TEXT, store_path),
 	  .alias = "db", .def = "fanfare.db", .check = conf_check_text,
@@ -178,7 +181,7 @@ const struct conf_option conf_table[] = {
 	{ ROW("stream.retry", CONF_DURATION, retry_ms),
 	  .def = "3s", .min = SEC, .max = 60 * SEC,
 	  .help = "How long browsers wait before they reconnect, spread at "
-	  "random around this." },
+	  "random around this, and never less than a second." },
 	{ ROW("stream.queue", CONF_SIZE, queue_bytes),
 	  .def = "256k", .min = 4 * KB, .max = GB,
 	  .help = "How many bytes may wait for one live stream before it is "

@@ -32,6 +32,8 @@
 #define CONNECTION_MEMORY	(24u * 1024)	/* head of a request, with 8 kB tokens */
 #define WAIT_MS			1000
 #define STOP_MS			10000
+#define LINGER_MS		500	/* for what is on its way to us */
+#define LINGER_LOOK_MS		10
 #define GATHER_US		500	/* publishes for one commit */
 #define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
 #define ADMIN_CONNECTIONS	16
@@ -119,6 +121,8 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 			    "no-store");
 		rq_add_headers(rq, r);
 	}
+	if (rq->http->leaving)
+		(void)MHD_add_response_header(r, "Connection", "close");
 	if (rq->deferring) {
 		rq->deferred = r;
 		rq->deferred_status = status;
@@ -535,7 +539,7 @@ mhd_log(void *cls, const char *fmt, va_list ap)
 }
 
 int
-http_serve(struct http *h, int fd, bool admin)
+http_serve(struct http *h, int fd, bool admin, bool kept)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	const union MHD_DaemonInfo *info;
@@ -548,7 +552,9 @@ http_serve(struct http *h, int fd, bool admin)
 	}
 	l = &h->listeners[h->nlisteners];
 	l->http = h;
+	l->fd = -1;
 	l->admin = admin;
+	l->kept = kept;
 	l->daemon = MHD_start_daemon(HANDOFF_DAEMON_FLAGS | MHD_USE_ERROR_LOG |
 	    MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, NULL,
 	    MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
@@ -599,6 +605,47 @@ take_reload(struct http *h, struct auth *auth)
 }
 
 static void
+leave_queue(struct http *h)
+{
+	struct listener *l;
+
+	for (size_t i = 0; i < h->nlisteners; i++) {
+		l = &h->listeners[i];
+		if (l->kept && l->fd == -1) {
+			l->fd = MHD_quiesce_daemon(l->daemon);
+			h->leaving = true;
+		}
+	}
+}
+
+static void
+begin_stop(struct http *h)
+{
+	h->ending = false;
+	h->stopping = true;
+	h->stop_by = clock_mono_ms() + STOP_MS;
+	/* Who waits for a token comes back with the next mail. */
+	auth_pool_stop(h->pool);
+}
+
+/* The last requests taken from a queue that a successor serves are answered too,
+ * though they may be on their way still. */
+static void
+end_when_idle(struct http *h)
+{
+	const union MHD_DaemonInfo *info;
+	unsigned int open = 0;
+
+	for (size_t i = 0; i < h->nlisteners; i++)
+		if (h->listeners[i].fd != -1 &&
+		    (info = MHD_get_daemon_info(h->listeners[i].daemon,
+		    MHD_DAEMON_INFO_CURRENT_CONNECTIONS)) != NULL)
+			open += info->num_connections;
+	if (open == 0 || clock_mono_ms() >= h->stop_by)
+		begin_stop(h);
+}
+
+static void
 take_mail(struct http *h)
 {
 	struct msg *m, *next;
@@ -621,11 +668,13 @@ take_mail(struct http *h)
 			take_reload(h, ((struct reload *)m)->auth);
 			free(m);
 			break;
+		case HTTP_LEAVE:
+			leave_queue(h);
+			free(m);
+			break;
 		case HTTP_STOP:
-			h->stopping = true;
-			h->stop_by = clock_mono_ms() + STOP_MS;
-			/* Who waits for a token comes back with the next mail. */
-			auth_pool_stop(h->pool);
+			h->ending = true;
+			h->stop_by = clock_mono_ms() + LINGER_MS;
 			free(m);
 			break;
 		}
@@ -637,7 +686,7 @@ static int
 wait_time(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
-	int wait = WAIT_MS;
+	int wait = h->ending ? LINGER_LOOK_MS : WAIT_MS;
 
 	for (size_t i = 0; i < h->nlisteners; i++)
 		if (MHD_get_timeout(h->listeners[i].daemon, &ms) == MHD_YES &&
@@ -690,6 +739,8 @@ http_main(void *arg)
 				l->ready = true;
 		take_mail(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
+		if (h->ending)
+			end_when_idle(h);
 	}
 	pass_on_appends(h, true);
 	/* The answers just queued go out before the daemons stop. */
@@ -700,6 +751,8 @@ http_main(void *arg)
 	for (size_t i = 0; i < h->nlisteners && h->waiting == 0; i++) {
 		MHD_stop_daemon(h->listeners[i].daemon);
 		h->listeners[i].daemon = NULL;
+		if (h->listeners[i].fd != -1)
+			close(h->listeners[i].fd);
 	}
 	return NULL;
 }
@@ -718,17 +771,29 @@ http_start(struct http *h)
 	return 0;
 }
 
-void
-http_stop(struct http *h)
+static void
+post(struct http *h, enum http_msg kind)
 {
 	struct msg *m;
 
-	if (!h->started)
-		return;
 	if ((m = calloc(1, sizeof(*m))) == NULL)
 		abort();		/* nothing else would end the thread */
-	m->kind = HTTP_STOP;
+	m->kind = kind;
 	mailbox_post(h->box, m, true);
+}
+
+void
+http_leave_queue(struct http *h)
+{
+	post(h, HTTP_LEAVE);
+}
+
+void
+http_stop(struct http *h)
+{
+	if (!h->started)
+		return;
+	post(h, HTTP_STOP);
 	(void)pthread_join(h->thread, NULL);
 	h->started = false;
 }

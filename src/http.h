@@ -37,9 +37,17 @@ struct http_conf {
 struct http	*http_new(const struct http_conf *c, struct auth *auth);
 void		 http_free(struct http *h);
 
-/* Serve on a listening socket (takes it).  Before http_start().  0 or -1 (logged). */
-int		 http_serve(struct http *h, int fd, bool admin);
+/*
+ * Serve on a listening socket (takes it).  Before http_start().  0 or -1 (logged).
+ * `kept`: somebody else keeps it open when we have gone, and a successor serves it.
+ */
+int		 http_serve(struct http *h, int fd, bool admin, bool kept);
 int		 http_start(struct http *h);
+/*
+ * Any thread: whoever connects from now on waits in the kernel's queue for the
+ * successor, where a socket is kept.  Nothing changes elsewhere.
+ */
+void		 http_leave_queue(struct http *h);
 /* Answer what waits, then end the thread.  The store must still run. */
 void		 http_stop(struct http *h);
 
@@ -56,6 +64,17 @@ int		 listen_open_tcp(const char *host, const char *port, char *err,
 		    size_t err_size);
 int		 listen_open_unix(const char *path, unsigned int mode,
 		    const char *group, char *err, size_t err_size);
+/*
+ * The sockets that systemd passed to this process (sd_listen_fds(3)), those named
+ * "admin" for the admin listener: how many of at most `max`, or -1.
+ */
+struct listen_given {
+	int	fd;
+	bool	admin;
+};
+int		 listen_take_given(struct listen_given *out, size_t max, char *err,
+		    size_t err_size);
+bool		 listen_is_local(int fd);	/* loopback or unix */
 /* Where a socket listens, for messages: http://127.0.0.1:8080 or unix:/path. */
 void		 listen_name(int fd, char *out, size_t size);
 

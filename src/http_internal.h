@@ -27,7 +27,7 @@ struct listener {
 	struct MHD_Daemon	*daemon;
 	int			 epfd;		/* libmicrohttpd's */
 	int			 fd;		/* the socket, while no daemon has it */
-	bool			 admin, ready, due;
+	bool			 admin, kept, ready, due;
 };
 
 struct http {
@@ -42,8 +42,10 @@ struct http {
 	struct append	*appends, **appends_tail;	/* not yet the store's */
 	int64_t		 appends_at;	/* monotonic us, of the first of them */
 	bool		 handed_off;	/* a reader ran in this pass */
+	bool		 leaving;	/* connections are not kept alive */
+	bool		 ending;	/* those that are open may finish first */
 	bool		 stopping;
-	int64_t		 stop_by;	/* monotonic ms */
+	int64_t		 stop_by;	/* monotonic ms: ending, then stopping */
 	bool		 started;
 	pthread_t	 thread;
 };
@@ -96,7 +98,9 @@ struct request {
 	bool			 waiting;
 };
 
-enum http_msg { HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_RELOAD, HTTP_STOP };
+enum http_msg {
+	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
+};
 
 struct route {
 	const char	*path;

@@ -172,18 +172,23 @@ rq_may_read(struct request *rq, const struct topics *t, enum answer *a)
 	return true;
 }
 
+/* The newest that is given.  The header is; then the name that client libraries append
+ * to an address when they come back, so the last of it; then those that pages write into
+ * the address, where they stay as they are. */
 const char *
 rq_cursor(struct request *rq)
 {
-	static const char *const names[] = { "after", "last_event_id",
-	    "lastEventId", "lastEventID" };
+	static const char *const names[] = { "lastEventId", "last_event_id",
+	    "lastEventID", "after" };
 	const char *v = rq_header(rq, "Last-Event-ID");
 
 	if (v != NULL && v[0] != '\0')
 		return v;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if ((v = rq_param(rq, names[i])) != NULL)
-			return v;
+		for (size_t k = rq->q.n; k-- > 0;)
+			if (strcmp(rq->q.v[k].name, names[i]) == 0 &&
+			    rq->q.v[k].value_len > 0)
+				return rq->q.v[k].value;
 	return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * listen.c - listening sockets, TCP and unix.
+ * listen.c - listening sockets, TCP and unix: our own, and those that systemd keeps.
  */
 #include "config.h"
 
@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -17,8 +18,10 @@
 #include <unistd.h>
 
 #include "http.h"
+#include "text.h"
 
 #define BACKLOG		4096
+#define GIVEN_FIRST	3		/* as sd_listen_fds(3) says */
 
 static int
 fail(int fd, const char *where, const char *what, char *err, size_t size)
@@ -136,4 +139,75 @@ listen_name(int fd, char *out, size_t size)
 	else
 		snprintf(out, size, ss.ss_family == AF_INET6 ? "http://[%s]:%s" :
 		    "http://%s:%s", host, port);
+}
+
+bool
+listen_is_local(int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) == -1)
+		return false;
+	if (ss.ss_family == AF_INET)
+		return ntohl(((struct sockaddr_in *)(void *)&ss)->sin_addr.s_addr)
+		    >> 24 == IN_LOOPBACKNET;
+	if (ss.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(
+		    &((struct sockaddr_in6 *)(void *)&ss)->sin6_addr);
+	return ss.ss_family == AF_UNIX;
+}
+
+/* An option of the socket, -1 when it is none. */
+static int
+socket_option(int fd, int option)
+{
+	socklen_t len;
+	int value;
+
+	len = sizeof(value);
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+int
+listen_take_given(struct listen_given *out, size_t max, char *err, size_t size)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
+	uint64_t n;
+	size_t len;
+	int fd;
+
+	/* Without our pid they are meant for the process that started us. */
+	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
+		return 0;
+	if (text_parse_u64(fds, strlen(fds), &n) == -1 || n > max) {
+		snprintf(err, size, "LISTEN_FDS=%s: must be a number up to %zu", fds,
+		    max);
+		return -1;
+	}
+	names = names != NULL ? names : "";
+	for (size_t i = 0; i < n; i++) {
+		fd = GIVEN_FIRST + (int)i;
+		len = strcspn(names, ":");
+		if (socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+		    socket_option(fd, SO_ACCEPTCONN) != 1) {
+			snprintf(err, size, "descriptor %d (%.*s), given by systemd, "
+			    "is not a listening stream socket; the socket unit needs "
+			    "ListenStream= and Accept=no", fd,
+			    len > 0 ? (int)(len < 64 ? len : 64) : 7,
+			    len > 0 ? names : "no name");
+			return -1;
+		}
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+		    fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+			snprintf(err, size, "descriptor %d, given by systemd: %s", fd,
+			    strerror(errno));
+			return -1;
+		}
+		out[i] = (struct listen_given){ fd, len == 5 &&
+		    memcmp(names, "admin", 5) == 0 };
+		names += len + (names[len] == ':');
+	}
+	return (int)n;
 }

@@ -2,18 +2,17 @@
  * server.c - the order of things: rooms are built from the ground up, threads started,
  * and all of it taken down the other way round.
  *
- * Going down: streams are told to go, spread over the drain time; publishers that wait
- * for a commit are answered; libmicrohttpd stops; the shards; the store, last.
+ * Going down: sockets that systemd keeps are left to the successor; streams are told to
+ * go, spread over the drain time; publishers that wait for a commit are answered;
+ * libmicrohttpd stops; the shards; the store, last.
  */
 #include "config.h"
 
 #include "server.h"
 
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +29,6 @@
 #include "store.h"
 
 #define ERR_SIZE	1024
-#define LISTEN_FDS_START 3		/* as systemd passes them */
 #define QUEUE_BYTES	(64u * 1024 * 1024)	/* publishes waiting for a commit */
 #define DOORS_MAX	16
 #define PAGE_BYTES	(64u * 1024 * 1024)	/* pages not yet sent */
@@ -40,6 +38,7 @@
 struct door {
 	int	fd;
 	bool	admin;
+	bool	kept;		/* by systemd, which opened it */
 };
 
 struct server {
@@ -94,33 +93,32 @@ raise_descriptors(void)
 	return rl.rlim_cur > 10000000 ? 10000000 : (size_t)rl.rlim_cur;
 }
 
-/* Sockets that systemd opened for us; how many, or -1 (told). */
+/* Sockets that systemd keeps for us.  0 or -1 (told). */
 static int
-take_systemd_sockets(struct server *sv)
+take_given(struct server *sv)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	const char *names = getenv("LISTEN_FDNAMES");
-	int n, fd;
+	struct listen_given given[DOORS_MAX];
+	char err[ERR_SIZE], where[160];
+	int n;
 
-	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid())
-		return 0;
-	n = (int)strtol(fds, NULL, 10);
+	if ((n = listen_take_given(given, DOORS_MAX, err, sizeof(err))) == -1) {
+		log_error("server: %s", err);
+		return -1;
+	}
 	for (int i = 0; i < n; i++) {
-		fd = LISTEN_FDS_START + i;
-		if (sv->ndoors == DOORS_MAX || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
-		    fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
-			log_warn("server: socket %d of systemd", fd);
+		if (sv->conf->dev && !listen_is_local(given[i].fd)) {
+			listen_name(given[i].fd, where, sizeof(where));
+			log_error("server: with --dev everybody may read, so it "
+			    "listens on loopback only, not on %s", where);
 			return -1;
 		}
-		sv->doors[sv->ndoors++] = (struct door){ fd, names != NULL &&
-		    strncmp(names, "admin", 5) == 0 &&
-		    (names[5] == '\0' || names[5] == ':') };
-		if (names != NULL && (names = strchr(names, ':')) != NULL)
-			names++;
+		sv->doors[sv->ndoors++] = (struct door){ given[i].fd,
+		    given[i].admin, true };
 	}
-	return n;
+	return 0;
 }
 
+/* Those configured, unless systemd keeps some of the kind.  0 or -1 (told). */
 static int
 open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 {
@@ -129,6 +127,9 @@ open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 	char err[ERR_SIZE];
 	int fd;
 
+	for (size_t i = 0; i < sv->ndoors; i++)
+		if (sv->doors[i].kept && sv->doors[i].admin == admin)
+			return 0;
 	for (size_t i = 0; i < l->n; i++) {
 		if (sv->ndoors == DOORS_MAX) {
 			log_error("%s: more than %d addresses", name, DOORS_MAX);
@@ -145,7 +146,7 @@ open_listeners(struct server *sv, const struct conf_list *l, bool admin)
 			log_error("%s: %s", name, err);
 			return -1;
 		}
-		sv->doors[sv->ndoors++] = (struct door){ fd, admin };
+		sv->doors[sv->ndoors++] = (struct door){ fd, admin, false };
 	}
 	return 0;
 }
@@ -159,9 +160,10 @@ serve_doors(struct server *sv)
 	while (sv->ndoors > 0) {
 		d = sv->doors[--sv->ndoors];
 		listen_name(d.fd, where, sizeof(where));
-		if (http_serve(sv->http, d.fd, d.admin) == -1)
+		if (http_serve(sv->http, d.fd, d.admin, d.kept) == -1)
 			return -1;
-		log_info("server: %s on %s", d.admin ? "admin" : "listening", where);
+		log_info("server: %s on %s%s", d.admin ? "admin" : "listening", where,
+		    d.kept ? ", kept by systemd" : "");
 	}
 	return 0;
 }
@@ -208,7 +210,6 @@ build(struct server *sv)
 	char err[ERR_SIZE];
 	struct auth *auth;
 	size_t reserve, cores;
-	int n;
 
 	if (hc.threads == 0) {
 		cores = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
@@ -232,8 +233,7 @@ build(struct server *sv)
 		log_warnx("server: server.max_streams is %llu, but there are only "
 		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
 		    (unsigned long long)c->max_streams, hc.max_streams);
-	if ((n = take_systemd_sockets(sv)) == -1 ||
-	    (n == 0 && open_listeners(sv, &c->listen, false) == -1) ||
+	if (take_given(sv) == -1 || open_listeners(sv, &c->listen, false) == -1 ||
 	    open_listeners(sv, &c->admin_listen, true) == -1)
 		return -1;
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
@@ -303,6 +303,7 @@ drain(struct server *sv, const sigset_t *signals)
 
 	log_info("server: draining %zu streams over %lld ms; a second signal stops "
 	    "at once", hub_streams(sv->hub), (long long)sv->conf->drain_time_ms);
+	http_leave_queue(sv->http);
 	hub_drain(sv->hub, sv->conf->drain_time_ms);
 	while (hub_streams(sv->hub) > 0 && clock_mono_ms() < until) {
 		sig = sigtimedwait(signals, NULL, &nap);

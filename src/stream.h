@@ -170,7 +170,7 @@ void		 stream_timer(struct stream_env *env, struct stream *s);
  * NULL; and a jittered retry. */
 void		 stream_add_close(struct buf *b, enum close_reason why,
 		    const char *detail, const char *topic, int64_t retry_ms);
-int64_t		 stream_jitter(int64_t ms);	/* 0.5 to 1.5 times */
+int64_t		 stream_jitter(int64_t ms);	/* 0.5 to 1.5 times; 1 s or more */
 /* {"reason":..,"topics":..,"requested":..,"oldest":..}; requested "" gives null. */
 void		 stream_add_gap(struct buf *b, enum gap_reason why,
 		    const struct topics *topics, const char *requested,

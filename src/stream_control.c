@@ -23,10 +23,11 @@ static const char *const close_names[] = {
 int64_t
 stream_jitter(int64_t ms)
 {
-	int64_t v = ms / 2 + (int64_t)clock_random((uint64_t)ms + 1);
+	/* Below a second some browsers clamp, and a stampede is near.  The spread stays as
+	 * wide: half of them at just one second would be one too. */
+	int64_t least = ms / 2 < 1000 ? 1000 : ms / 2;
 
-	/* Below a second some browsers clamp, and a stampede is near. */
-	return v < 1000 ? 1000 : v;
+	return least + (int64_t)clock_random((uint64_t)ms + 1);
 }
 
 void

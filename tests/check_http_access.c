@@ -63,6 +63,7 @@ START_TEST(a_stream_needs_a_credential_that_covers_its_topics)
 }
 END_TEST
 
+/* E13; that nothing is echoed: tests/js/events.mjs. */
 START_TEST(a_wrong_credential_is_a_401_with_its_code)
 {
 	struct server *s = server_start("--topics.public=public/**", NULL);
@@ -216,6 +217,7 @@ END_TEST
 
 /* ---- the end of a credential ---- */
 
+/* E12; in browsers: tests/js/events.mjs. */
 START_TEST(a_stream_is_warned_and_ends_with_its_token)
 {
 	struct server *s = server_start("--auth.leeway=0", NULL);
@@ -462,7 +464,7 @@ START_TEST(sigterm_drains_the_streams_and_exits_0)
 }
 END_TEST
 
-/* ---- CORS ---- */
+/* ---- CORS (E11; in browsers: tests/js/events.mjs) ---- */
 
 #define ORIGIN(o) "Origin: " o "\r\n"
 

@@ -122,7 +122,7 @@ set_up(void)
 	fd = listen_open_tcp("127.0.0.1", "0", err, sizeof err);
 	ck_assert_msg(fd != -1, "%s", err);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	ck_assert_int_eq(http_serve(http, fd, false), 0);
+	ck_assert_int_eq(http_serve(http, fd, false, false), 0);
 	ck_assert_int_eq(hub_start(hub), 0);
 	ck_assert_int_eq(store_start(store, &hooks), 0);
 	ck_assert_int_eq(http_start(http), 0);

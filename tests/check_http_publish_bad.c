@@ -271,6 +271,7 @@ end(void)
 	ck_assert_int_eq(server_stop(s), 0);
 }
 
+/* E4, among others. */
 START_TEST(malformed_publishes_are_refused_with_what_to_mend)
 {
 	begin(NULL);

@@ -94,6 +94,7 @@ START_TEST(a_cursor_is_taken_in_every_spelling)
 }
 END_TEST
 
+/* E7 */
 START_TEST(the_header_wins_over_the_query)
 {
 	static const char *const names[] = { "after", "last_event_id",
@@ -109,6 +110,30 @@ START_TEST(the_header_wins_over_the_query)
 		expect_event(st, "message", "3");
 		expect_live(st, true);
 		st = resume(s, fmt("topic=a&%s=deadbeef-1", names[i]), two);
+		expect_event(st, "message", "3");
+		expect_live(st, true);
+	}
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* E7.  A library that appends the newest to the page's address, at each return. */
+START_TEST(what_a_client_appends_wins_over_what_its_page_wrote)
+{
+	static const char *const names[] = { "after", "last_event_id",
+		"lastEventID", "lastEventId" };
+	struct server *s = server_start(all_public, NULL);
+	char *one = publish(s, "a", "1"), *two = publish(s, "a", "2");
+
+	publish(s, "a", "3");
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct stream *st = stream_open(s, fmt("/events?topic=a&%s=%s"
+		    "&lastEventId=%s", names[i], one, two), "");
+
+		expect_event(st, "message", "3");
+		expect_live(st, true);
+		st = stream_open(s, fmt("/events?lastEventId=%s&topic=a&%s=%s"
+		    "&lastEventId=", two, names[i], i < 3 ? one : two), "");
 		expect_event(st, "message", "3");
 		expect_live(st, true);
 	}
@@ -318,7 +343,7 @@ START_TEST(since_gives_what_is_younger)
 }
 END_TEST
 
-/* ---- gaps ---- */
+/* ---- gaps (E8; in browsers: tests/js/events.mjs) ---- */
 
 static void
 asked_for(json_t *gap, const char *topics)
@@ -641,6 +666,8 @@ suite(void)
 
 	tcase_add_test(tc, a_cursor_is_taken_in_every_spelling);
 	tcase_add_test(tc, the_header_wins_over_the_query);
+	tcase_add_test(tc,
+	    what_a_client_appends_wins_over_what_its_page_wrote);
 	tcase_add_test(tc, an_empty_cursor_counts_as_absent);
 	tcase_add_test(tc, who_saw_no_event_resumes_from_the_live_event);
 	tcase_add_test(tc, a_cursor_survives_kill_and_restart_without_a_gap);

@@ -64,6 +64,7 @@ static const struct {
 	    "data: \xe2\x80\xa8\x0b\x0c\xc2\x85\n" },
 };
 
+/* E3; in browsers: tests/js/events.mjs. */
 START_TEST(every_line_of_a_payload_begins_with_data)
 {
 	size_t len = strlen(data_rows[_i].data);

@@ -242,6 +242,8 @@ test_teardown(void)
 {
 	struct kept *k;
 
+	servers_given(NULL, 0, NULL);
+	servers_told(NULL, NULL);
 	while ((k = kept) != NULL) {
 		kept = k->next;
 		k->release(k->p);
@@ -332,6 +334,69 @@ clean_environment(void)
 			setenv(names[i], v[i], 1);
 }
 
+static int given_fds[16], ngiven_fds;
+static const char *given_names, *told_pid, *told_fds;
+
+void
+servers_given(const int *fds, int n, const char *names)
+{
+	for (int i = 0; i < n; i++)
+		given_fds[i] = fds[i];
+	ngiven_fds = n;
+	given_names = names;
+}
+
+void
+servers_told(const char *pid, const char *fds)
+{
+	told_pid = pid;
+	told_fds = fds;
+}
+
+/* The port of the first one, or 0. */
+static int
+given_port(void)
+{
+	struct sockaddr_in sa;
+	socklen_t len = sizeof sa;
+
+	if (ngiven_fds == 0 || getsockname(given_fds[0],
+	    (struct sockaddr *)&sa, &len) == -1 || sa.sin_family != AF_INET)
+		return 0;
+	return ntohs(sa.sin_port);
+}
+
+/* In the child: they become 3, 4, ... */
+static void
+give(void)
+{
+	int high[16];
+
+	for (int i = 0; i < ngiven_fds; i++)
+		high[i] = fcntl(given_fds[i], F_DUPFD, 100);
+	for (int i = 0; i < ngiven_fds; i++) {
+		close(3 + i);
+		if (high[i] != -1)
+			dup2(high[i], 3 + i);
+	}
+	close_range((unsigned int)(3 + ngiven_fds), ~0u, 0);
+}
+
+static void
+tell_given(void)
+{
+	char pid[24], n[24];
+
+	if (ngiven_fds == 0 && told_fds == NULL)
+		return;
+	snprintf(pid, sizeof pid, "%d", (int)getpid());
+	snprintf(n, sizeof n, "%d", ngiven_fds);
+	setenv("LISTEN_PID", told_pid != NULL ? told_pid : pid, 1);
+	setenv("LISTEN_FDS", told_fds != NULL ? told_fds : n, 1);
+	if (given_names != NULL)
+		setenv("LISTEN_FDNAMES", given_names, 1);
+}
+
 static pid_t
 launch(char *const *args, const char *log)
 {
@@ -346,8 +411,9 @@ launch(char *const *args, const char *log)
 		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
 		/* Nothing of the test's own may be counted as the server's. */
-		close_range(3, ~0u, 0);
+		give();
 		clean_environment();
+		tell_given();
 		signal(SIGPIPE, SIG_DFL);
 		execv(args[0], args);
 		fprintf(stderr, "cannot run %s: %s\n", args[0],
@@ -406,7 +472,7 @@ server_describe(const char *option, va_list ap)
 		given[ngiven++] = option;
 	}
 	n++;
-	s->port = free_port();
+	s->port = given_port() != 0 ? given_port() : free_port();
 	s->admin_port = free_port();
 	s->dir = own_dir;
 	s->store = fmt("%s/fanfare.db", own_dir);
@@ -574,6 +640,19 @@ server_descriptors(struct server *s)
 			n++;
 	closedir(d);
 	return n;
+}
+
+void
+server_show_descriptors(struct server *s)
+{
+	char to[256], *path;
+	ssize_t len;
+
+	for (int fd = 0; fd < 1000; fd++) {
+		path = fmt("/proc/%d/fd/%d", (int)s->pid, fd);
+		if ((len = readlink(path, to, sizeof to)) != -1)
+			printf("descriptor %d: %.*s\n", fd, (int)len, to);
+	}
 }
 
 long

@@ -77,12 +77,19 @@ int	server_wait(struct server *s, int ms);
 int	server_stop(struct server *s);		/* SIGTERM; exit code */
 bool	server_alive(struct server *s);
 int	server_descriptors(struct server *s);	/* how many it has open */
+void	server_show_descriptors(struct server *s);	/* what they are, to stdout */
 long	server_memory_kb(struct server *s);	/* VmRSS */
 /* Run it where it must not start: the exit code; -1 when it ran on.  What it
  * said on both outputs in *said. */
 int	server_refused(char **said, const char *option, ...)
 	    __attribute__((sentinel));
 int	free_port(void);
+/* Play systemd: from now on servers are started with these descriptors (borrowed;
+ * -1: a closed one) as 3, 4, ..., in LISTEN_FDS, with `names` (or NULL) in
+ * LISTEN_FDNAMES.  If the first is a TCP socket, its port is the server's. */
+void	servers_given(const int *fds, int n, const char *names);
+/* The same, with LISTEN_PID and LISTEN_FDS as they stand here. */
+void	servers_told(const char *pid, const char *fds);
 
 /* ---- HTTP ---- */
 

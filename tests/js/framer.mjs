@@ -1,4 +1,4 @@
-// What sse.c writes, read back by a parser that is not ours.
+// E2: what sse.c writes, read back by a parser that is not ours.
 // usage: node framer.mjs path/to/framer_dump [COUNT [SEED]]
 import { spawn } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';

@@ -80,7 +80,7 @@ export async function finish() {
 export class Program {
 	constructor(name, command, args, { env = {}, cwd } = {}) {
 		Object.assign(this, { name, command, args, env, cwd, log: path.join(tmp, `${name}.log`) });
-		atEnd(() => this.kill('SIGKILL'));
+		atEnd(() => this.end());
 	}
 
 	start() {
@@ -110,6 +110,15 @@ export class Program {
 			this.process.kill(signal);
 		await this.gone;
 	}
+
+	// With a chance to take its own children along, as nginx does its workers.
+	async end(limit_ms = 3000) {
+		if (!this.runs)
+			return;
+		this.process.kill('SIGTERM');
+		await Promise.race([this.gone, sleep(limit_ms)]);
+		await this.kill('SIGKILL');
+	}
 }
 
 // --- the server ---
@@ -125,20 +134,22 @@ export function mint(claims, key = secret) {
 }
 
 // One server on its own port and store; it can be killed and started again.
-// `listen` other than the port's, and any options, may be given.
+// `listen` other than the port's, and any options, may be given.  With `unixSocket` it
+// listens on s.socket too, as behind a proxy.
 export class Server {
-	static async make(name, { options = [], isPublic = true, listen } = {}) {
-		const s = new Server();
+	static async make(name, { options = [], isPublic = true, listen, unixSocket = false } = {}) {
+		const s = new this();
 		s.dir = fs.mkdtempSync(path.join(tmp, `${name}-`));
 		[s.port, s.adminPort] = await freePorts(2);
 		s.origin = `http://127.0.0.1:${s.port}`;
 		s.url = `${s.origin}/`;
 		s.keys = path.join(s.dir, 'api-keys');
 		s.log = path.join(s.dir, 'log');
+		s.socket = path.join(s.dir, 'fanfare.sock');
 		s.key = (await run(binary, ['key'])).stdout.trim();
 		assert.match(s.key, /^ffk_/, 'fanfare key prints a key alone');
 		fs.writeFileSync(s.keys, `tests:${s.key}\n`, { mode: 0o600 });
-		s.args = ['serve', `--server.listen=${listen ?? `127.0.0.1:${s.port}`}`,
+		s.args = ['serve', `--server.listen=${listen ?? `127.0.0.1:${s.port}`}${unixSocket ? `,unix:${s.socket}` : ''}`,
 			`--server.admin_listen=127.0.0.1:${s.adminPort}`,
 			`--store.path=${path.join(s.dir, 'fanfare.db')}`,
 			`--auth.api_keys_file=${s.keys}`, `--auth.key=${secret}`, '--stream.retry=1s',
@@ -206,7 +217,7 @@ export const BROWSERS = ['chromium', 'firefox'];
 
 // A real browser of Debian's, headless, with a profile of its own.  What its pages did
 // wrong is in browser.failures.
-export async function launch(name, { args = [] } = {}) {
+export async function launch(name, { args = [], ignoreDefaultArgs = [] } = {}) {
 	const isFirefox = name === 'firefox';
 	const browser = await puppeteer.launch({
 		browser: isFirefox ? 'firefox' : 'chrome',
@@ -214,6 +225,7 @@ export async function launch(name, { args = [] } = {}) {
 		headless: true,
 		userDataDir: fs.mkdtempSync(path.join(tmp, `${name}-`)),
 		acceptInsecureCerts: true,
+		ignoreDefaultArgs,
 		args: isFirefox ? args : ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
 			'--disable-background-networking', '--disable-component-update', '--disable-sync', ...args],
 		...(isFirefox ? { extraPrefsFirefox: { 'network.captive-portal-service.enabled': false,
