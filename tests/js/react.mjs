@@ -8,7 +8,7 @@ import { build } from 'esbuild';
 import { LIMIT, Server, contrib, finish, launch, mint, openPage, site, sleep, tmp, top, until } from './harness.mjs';
 
 // window.show({ lists, provider }) renders one <List> for each of `lists`; what it showed is in
-// the page, all that it ever rendered in window.renders[name], what it was told in window.told[name].
+// the page, all that it ever rendered in log.renders[name], what it was told in log.told[name].
 const source = `
 import * as React from 'react';
 import { FanfareProvider, useFanfare, useFanfareClient, useFanfareStatus } from '${contrib}/js/react.js';
@@ -26,8 +26,11 @@ function List({ name, topics, ...options }) {
 }
 
 function Status() {
+	const { status } = useFanfareStatus();
+
 	globalThis.client = useFanfareClient();
-	return h('i', null, useFanfareStatus().status);
+	note('renders', 'status', status);
+	return h('i', null, status);
 }
 
 function App({ lists, provider, hidden }) {
@@ -328,8 +331,9 @@ test("another user gets another stream and sees nothing of the first one's; who 
 	await closed.publish('user/bob/notices', 'more');
 	await shows(page, 'one', 'for-bob more');
 	assert.equal(await closed.streams(), 1);
-	const { told } = await log(page);
+	const { told, renders } = await log(page);
 	assert.deepEqual(told.one, ['for-ann', 'for-bob', 'more']);
+	assert.ok(!renders.status.includes('closed'), 'between the two it connects, and is not closed');
 	await page.close();
 	assert.deepEqual([chromium.failures, firefox.failures], [[], []]);
 });
