@@ -191,6 +191,10 @@ for (const [version, react, dom] of [['18', 'react-18', 'react-dom-18'], ['19', 
 			await publish(b, 'b4');
 			await show(page, [{ name: 'two', topics: b, initial: old }]);
 			await shows(page, 'two', 'b4');
+			await show(page, [{ name: 'three', topics: a, initial: old, replay: 5 }]);
+			await shows(page, 'three', 'a1 a2 a3 a4 a5');
+			await show(page, [{ name: 'three', topics: b, initial: old, replay: 5 }]);
+			await shows(page, 'three', 'b1 b2 b3 b4');
 			const { renders } = await log(page);
 			assert.deepEqual(renders.one.filter((t) => /a/.test(t) && /b/.test(t) && !/^a1/.test(t)), []);
 			await done(page);
