@@ -116,8 +116,11 @@ export class Fanfare {
 	/** Called after each change of `state`, until what it returns is called. */
 	watch(listener: (state: State) => void): () => void
 
-	/** The end, as part of logging out: this tab hears nothing more. */
-	close(): void
+	/**
+	 * The end: this tab hears nothing more.  As part of logging out, `everywhere`: nor
+	 * does any tab that shares the stream.
+	 */
+	close(options?: { everywhere?: boolean }): void
 }
 
 /** Does this pattern (or plain topic) cover this topic? */

@@ -404,7 +404,9 @@ export class Fanfare {
 		return () => { this.#watchers.delete(own); };
 	}
 
-	close() {
+	close({ everywhere } = {}) {
+		if (everywhere)
+			this.#session?.channel?.postMessage({ t: 'left' });
 		for (const name of ['pageshow', 'pagehide', 'online', 'visibilitychange'])
 			globalThis.removeEventListener?.(name, this.#woken, true);
 		this.#leave();
@@ -699,6 +701,8 @@ export class Fanfare {
 	#hear(message) {
 		const { t, n, event, id, leader } = message;
 
+		if (t === 'left')
+			return this.close();
 		if (t === 'lead' && leader !== this.id && this.#session.engine)
 			this.#quit(this.#session);
 		if (t === 'lead' || !this.#leader)

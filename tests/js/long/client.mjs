@@ -229,6 +229,14 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await server.publish(numbers(0, 119).map((i) => ({ topic: `many/${i}`, data: i })));
 		await until('each came', async () => new Set(await got(p, 'many')).size === 120);
 		assert.equal((await got(p, 'many')).length, 120);
+		const q = await open(browser, server, { shared: false });
+		const long = numbers(1, 10).map((n) => `${n}/${'x'.repeat(900)}`);
+		await follow(q, 'long', long);
+		await isLive(q);
+		assert.equal(await server.streams(), before_ + 6, 'ten kilobytes of topics take three streams');
+		await server.publish(long.map((topic, i) => ({ topic, data: i })));
+		await until('each came', async () => (await got(q, 'long')).length === 10);
+		await q.close();
 		await p.close();
 	});
 
@@ -509,6 +517,22 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		const { status, reason } = await state(p);
 		assert.deepEqual([status, reason], ['closed', 'left']);
 		await p.close();
+	});
+
+	test('logging out in one tab ends the stream of all', LIMIT, async () => {
+		const w = await site({ '/': page, '/token': (_, response) => { response.end(mint({ sub: 'out' })); } });
+		const all = [];
+		for (let i = 0; i < 3; i++) {
+			all.push(await open(browser, tokens, { token: '/token' }, w));
+			await follow(all[i], 'n', 'user/out/n');
+			await isLive(all[i]);
+		}
+		await all[2].evaluate(() => window.live.close({ everywhere: true }));
+		for (const p of all)
+			await until('it is closed', async () => (await state(p)).reason === 'left', 3000);
+		await until('the stream is gone', async () => await tokens.streams() === 0, 2000);
+		for (const p of all)
+			await p.close();
 	});
 
 	test('a page that is left and come back to hears what it missed', LIMIT, async () => {
