@@ -12,15 +12,25 @@ export function FanfareProvider(props: Options & {
 	url?: string
 	/** Who is signed in; another user gets another stream. */
 	user?: string | null
+	/**
+	 * Instead of `token`: a path of this site that answers with the visitor's token as
+	 * text, or with 204, 401 or 403 for none.  A layout that is rendered on a server
+	 * can say this, and cannot hand over a function.
+	 */
+	tokenUrl?: string
 	children?: ReactNode
 }): ReactElement
 
 export interface UseOptions<Data = any> {
-	/** What the server rendered with: the hook goes on from its cursor. */
+	/**
+	 * What the server rendered with: the hook goes on from its cursor.  Looked at when
+	 * the topics are new, and after a gap; what a later render brings is in the stream
+	 * as well.
+	 */
 	initial?: History<Data>
 	/** Without `initial`: begin with the last N events of each topic.  Also after a gap. */
 	replay?: number
-	/** How many events to keep (100). */
+	/** How many events of each topic to keep (100): 1 for a scoreboard. */
 	keep?: number
 	/** For each event after `initial`, once.  Need not be stable. */
 	onEvent?: (event: FanfareEvent<Data>) => void

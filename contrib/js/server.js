@@ -68,7 +68,8 @@ export class Publisher {
 					throw error;
 				wait = Math.max(wait, 1000 * Number(response.headers.get('retry-after') ?? 0));
 			} catch (e) {
-				if (e instanceof FanfareError)
+				// With a digest it is Next.js that speaks: this page cannot be made ahead.
+				if (e instanceof FanfareError || e.digest !== undefined)
 					throw e;
 				error = e.name === 'AbortError' || e.name === 'TimeoutError' ? error ?? e : e;
 			}
