@@ -136,6 +136,7 @@ test('publishing, pages and health pass through; metrics do not; errors are in t
 		const large = await post('x'.repeat(1500000));
 		assert.deepEqual([large.status, large.headers['content-type']], [413, 'application/problem+json'], name);
 		assert.equal(json(await ask(`${proxy.origin}/history?topic=p&replay=5&token=${token}`)).events.length, 5, name);
+		assert.match((await ask(`${proxy.origin}/fanfare.js`)).text(), /export class Fanfare/, name);
 		assert.equal((await ask(`${proxy.origin}/healthz`)).status, 200, name);
 		const metrics = await ask(`${proxy.origin}/metrics`);
 		assert.equal(metrics.status, 404, name);
