@@ -109,6 +109,7 @@ export class Fanfare {
 	/**
 	 * Hear the events of these topics (`scores/7`, patterns like `scores/*` or
 	 * `user/42/**`) from now on, or as the options say.  Call what it returns to stop.
+	 * After close() nothing is heard.
 	 */
 	on<Events extends object = Record<string, any>>(topics: string | readonly string[],
 		handlers: Handler | Handlers<Events>, options?: OnOptions): () => void

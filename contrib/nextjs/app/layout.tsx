@@ -7,8 +7,8 @@ import { FanfareProvider } from 'fanfare-client/react'
 import { Connection } from '@/components/connection'
 import { Nav } from '@/components/nav'
 import { Notices } from '@/components/notices'
+import { SignOut } from '@/components/sign-out'
 import { currentUser } from '@/lib/session'
-import { signOut } from './actions'
 import './globals.css'
 
 export const metadata: Metadata = { title: { default: 'Corner Kitchen', template: '%s | Corner Kitchen' } }
@@ -27,10 +27,7 @@ export default async function Layout({ children }: { children: ReactNode }) {
               <Nav />
               <Connection />
               {user ? (
-                <form action={signOut} className="who">
-                  <span>{user.name}</span>
-                  <button className="quiet">Sign out</button>
-                </form>
+                <SignOut name={user.name} />
               ) : (
                 <Link className="who quiet" href="/sign-in">Sign in</Link>
               )}

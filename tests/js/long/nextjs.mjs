@@ -215,6 +215,21 @@ test("a page of the Pages Router follows an order, and shows when it may not fol
 	await until('no stream is left', async () => await fanfare.streams() === 0);
 });
 
+test('who signs out in one tab is signed out of the stream in all', LIMIT, async () => {
+	const one = await person(await browserOf('chromium'), 'zoe', 'customer');
+	const two = await one.browserContext().newPage();
+	two.signedIn = 'zoe';
+	await two.goto(`${next.origin}/`);
+	await live(one);
+	await live(two);
+	assert.equal(await fanfare.streams(), 1);
+	await press(one, '.who button');
+	await until('the other tab is told', async () => await textOf(two, '.connection') === 'closed');
+	await until('she is signed out', () => one.$('a.who'));
+	await one.browserContext().close();
+	await until('no stream is left', async () => await fanfare.streams() === 0);
+});
+
 test('moving between pages keeps the stream, and what happens meanwhile is seen', LIMIT, async () => {
 	const browser = await browserOf('chromium');
 	const bob = await person(browser, 'bob', 'customer');
