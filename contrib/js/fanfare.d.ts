@@ -67,8 +67,10 @@ export interface Options {
 	 * more rarely.
 	 */
 	token?: Token | (() => Token | Promise<Token>)
-	/** Send cookies to a server of another origin. */
+	/** Send cookies to a server of another origin.  Then tabs share only with `user`. */
 	credentials?: boolean
+	/** Who is signed in, where a cookie says so and no token: tabs of two do not share. */
+	user?: string | null
 	/**
 	 * Share one stream among all tabs of this browser whose tokens say the same (but for
 	 * their times).  Without the Web Locks API each tab has its own.  Default true.
@@ -108,11 +110,12 @@ export class Fanfare {
 
 	/**
 	 * Hear the events of these topics (`scores/7`, patterns like `scores/*` or
-	 * `user/42/**`) from now on, or as the options say.  Call what it returns to stop.
-	 * After close() nothing is heard.
+	 * `user/42/**`) from now on, or as the options say: once each, in order for each
+	 * topic.  Call what it returns to stop; it answers where to go on, `after` for
+	 * another on(), if that is known.  After close() nothing is heard.  Throws TypeError.
 	 */
 	on<Events extends object = Record<string, any>>(topics: string | readonly string[],
-		handlers: Handler | Handlers<Events>, options?: OnOptions): () => void
+		handlers: Handler | Handlers<Events>, options?: OnOptions): () => string | undefined
 
 	/** Called after each change of `state`, until what it returns is called. */
 	watch(listener: (state: State) => void): () => void

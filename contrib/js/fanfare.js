@@ -39,10 +39,25 @@ export function covers(pattern, topic) {
 		want.every((segment, i) => segment === '*' || segment === have[i]);
 }
 
-// What a token says but for its times: tabs for which that is equal share a stream.
+// Names what is wrong before it reaches the stream that all handlers share.
+function check(topics, handlers, { after, replay }) {
+	for (const topic of topics)
+		if (typeof topic !== 'string' || topic === '' || new TextEncoder().encode(topic).length > 1024 ||
+		    /[\0-\x1f\x7f-\x9f]|(^|\/)\*\*\//.test(topic))
+			throw TypeError(`fanfare: no topic: ${JSON.stringify(topic)} (1 to 1,024 bytes without controls; ** only at the end)`);
+	if (topics.length === 0 || !handlers || typeof handlers !== 'object')
+		throw TypeError('fanfare: on() wants topics, and a function or an object of functions');
+	if (after !== undefined && after !== null && !/^[0-9a-f]+-[0-9]+$/.test(after))
+		throw TypeError(`fanfare: after: ${JSON.stringify(after)} is not the id of an event or a cursor`);
+	if (replay !== undefined && !(replay >= 0 && replay <= 1000))
+		throw TypeError('fanfare: replay: a number up to 1,000');
+}
+
+// What a token says but for what each one has of its own: tabs for which that is equal
+// share a stream.
 function claimsOf(token) {
 	try {
-		const { iat, exp, nbf, jti, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+		const { iat, exp, nbf, jti, nonce, auth_time, at_hash, uti, aio, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
 
 		return [JSON.stringify(rest), exp * 1000];
 	} catch {
@@ -65,7 +80,10 @@ class Stream {
 	#wasLive;
 	#polls;
 	#retry = 0;
-	#suspect;		// refused with a token that may have been too old
+	#isStale;		// the token: ask for another one
+	#suspect;		// the topic that was refused with it
+	#isBehind;		// begins where a handler said, and is not live yet
+	#over;
 
 	constructor(engine, n) {
 		this.#engine = engine;
@@ -73,17 +91,18 @@ class Stream {
 	}
 
 	// Only one is under way: each call makes those before it void.
-	async connect(fresh) {
-		const source = this.#source = this.#drop();
+	async connect() {
+		const source = this.#source = this.#drop(), fresh = this.#isStale;
 		let token;
 
 		this.#began = Date.now();
 		try {
 			token = await this.#engine.tab.token(fresh);
+			this.#isStale &&= !fresh;
 		} catch (error) {
 			return this.#source === source && this.#fail('token', error.message);
 		}
-		if (this.#source !== source)
+		if (this.#source !== source || this.#over)
 			return;
 		const { tab } = this.#engine;
 		const es = this.#source = new EventSource(tab.stream(this.topics, token, this.cursor),
@@ -98,11 +117,12 @@ class Stream {
 		hear('fanfare.ping', (_, id) => this.#at(id));
 		hear('fanfare.gap', (gap) => this.#gap(gap));
 		hear('fanfare.expiring', () => this.#engine.renew());
-		hear('fanfare.close', (why) => this.#closed(why));
+		hear('fanfare.close', (why) => this.#closed(why, fresh));
 		hear('fanfare.live', ({ heartbeat }, id) => {
 			this.#beat = heartbeat ?? BEAT_MS;
 			this.#failures = this.#retry = 0;
 			this.#suspect = undefined;
+			this.#isBehind = false;
 			this.#at(id);
 			this.#say('live');
 		});
@@ -123,8 +143,14 @@ class Stream {
 	}
 
 	end() {
+		this.#over = true;
 		this.#drop();
 		this.#polls = this.#source = undefined;
+	}
+
+	rewind(id) {
+		this.cursor = id;
+		this.#isBehind = true;
 	}
 
 	#drop() {
@@ -133,9 +159,9 @@ class Stream {
 		return {};
 	}
 
-	// Everything up to here was handed over, unless the log is another one.
+	// Everything up to here was handed over; undefined: not known.
 	get position() {
-		return this.#anew ? undefined : this.cursor;
+		return this.#anew || this.#isBehind ? undefined : this.cursor;
 	}
 
 	#alive() {
@@ -145,7 +171,8 @@ class Stream {
 
 	#watch(ms) {
 		clearTimeout(this.#timer);
-		this.#timer = setTimeout(() => this.#fail('silent', `nothing came for ${ms} ms`), ms);
+		if (!this.#over)
+			this.#timer = setTimeout(() => this.#fail('silent', `nothing came for ${ms} ms`), ms);
 	}
 
 	#say(status, reason, detail) {
@@ -159,32 +186,38 @@ class Stream {
 
 	#failed(reason, detail) {
 		this.#say(this.#polls?.works ? 'polling' : this.#wasLive ? 'reconnecting' : 'connecting', reason, detail);
-		if (++this.#failures > 1 && !this.#polls && this.#engine.tab.options.poll !== 0 && /lost|refused|silent/.test(reason))
+		// A watcher may have closed it just now.
+		if (!this.#over && ++this.#failures > 1 && !this.#polls && this.#engine.tab.options.poll !== 0 && /lost|refused|silent/.test(reason))
 			this.#poll(this.#polls = {});
 	}
 
 	// Try again, with a new EventSource.
-	#fail(reason, detail, fresh) {
+	#fail(reason, detail) {
 		this.#source = this.#drop();
 		this.#failed(reason, detail);
-		this.#timer = setTimeout(() => this.connect(fresh), this.#retry + backoff(this.#failures - 1));
+		if (!this.#over)
+			this.#timer = setTimeout(() => this.connect(), this.#retry + backoff(this.#failures - 1));
 	}
 
-	#closed({ reason, detail, retry, topic }) {
+	#closed({ reason, detail, retry, topic }, isFresh) {
 		const { options } = this.#engine.tab;
 
 		if (reason === 'drain' || reason === 'overload') {
 			this.#retry = retry;		// EventSource comes back by itself
 			return this.#say('reconnecting', reason, detail);
 		}
-		if ((typeof options.token !== 'function' && !options.credentials) || (reason === 'forbidden' && this.#suspect === topic)) {
-			if (reason === 'forbidden' && topic !== undefined)
-				return this.#engine.refuse(topic, detail);
-			return this.#engine.end(reason, detail);
+		if ((typeof options.token !== 'function' && !options.credentials) || (reason === 'forbidden' && isFresh && this.#suspect === topic)) {
+			if (reason !== 'forbidden' || topic === undefined)
+				return this.#engine.tab.end(reason, detail);
+			this.#failures = 0;
+			return this.#engine.refuse(topic, detail);
 		}
-		if (reason === 'forbidden')
+		this.#isStale = true;
+		if (reason === 'forbidden' && this.#suspect !== topic) {
 			this.#suspect = topic;
-		this.#fail(reason, detail, true);
+			return this.connect();		// with a token that may know more
+		}
+		this.#fail(reason, detail);
 	}
 
 	#event(event) {
@@ -253,10 +286,10 @@ class Engine {
 	#made = 0;
 	#timer;
 	#due = Infinity;
-	#ended;
+	#stop = new AbortController();
 
-	constructor(tab, name, send) {
-		Object.assign(this, { tab, name, send });
+	constructor(tab, id, send) {
+		Object.assign(this, { tab, id, send });
 	}
 
 	hear({ t, from, want, suspicious }) {
@@ -266,9 +299,9 @@ class Engine {
 			this.streams.forEach((s) => s.check(suspicious));
 			this.report();
 		} else {
-			if (!this.#wants.has(from) && this.name && from !== this.tab.id)
+			if (!this.#wants.has(from) && from !== this.id)
 				// A tab's own lock is free when the tab is gone.
-				navigator.locks.request(from, () => this.#forget(from));
+				navigator.locks.request(from, { signal: this.#stop.signal }, () => this.#forget(from)).catch(() => {});
 			want.needs.forEach(([topic]) => this.#refused.delete(topic));
 			this.#wants.set(from, want);
 			this.#plan(want.needs.length > 0 ? 10 : 1000);
@@ -295,8 +328,6 @@ class Engine {
 		const streamOf = (topic) => this.streams.find((s) => s.topics.includes(topic));
 
 		this.#due = Infinity;
-		if (this.#ended)
-			return this.report();
 		for (const s of this.streams) {
 			const keep = s.topics.filter((t) => union.has(t));
 
@@ -309,7 +340,7 @@ class Engine {
 				continue;
 			let s = this.streams.find((o) => o.topics.length < TOPICS && this.tab.stream([...o.topics, topic]).length < ADDRESS);
 			if (!s)
-				this.streams.push(s = new Stream(this, `${this.tab.id}.${this.#made++}`));
+				this.streams.push(s = new Stream(this, `${this.id}.${this.#made++}`));
 			s.topics.push(topic);
 			changed.add(s);
 		}
@@ -318,7 +349,7 @@ class Engine {
 			const s = streamOf(topic);
 
 			if (s && after && !(s.cursor && !later(s.cursor, after))) {
-				s.cursor = after;
+				s.rewind(after);
 				changed.add(s);
 			}
 		}
@@ -337,7 +368,7 @@ class Engine {
 			await this.tab.token(true);
 			this.streams.forEach((s) => s.connect());
 		} catch {
-			setTimeout(() => !this.#ended && this.renew(failures + 1), 500 + backoff(failures));
+			setTimeout(() => !this.#stop.signal.aborted && this.renew(failures + 1), 500 + backoff(failures));
 		}
 	}
 
@@ -350,30 +381,30 @@ class Engine {
 	report() {
 		const worst = ['polling', 'reconnecting', 'connecting', 'live'];
 		const states = this.streams.map((s) => s.state);
-		const state = this.#ended ?? (states.length === 0 && this.#refused.size > 0 ?
+		const state = states.length === 0 && this.#refused.size > 0 ?
 			{ status: 'closed', reason: 'forbidden', detail: [...this.#refused.values()][0] } :
-			states.sort((a, b) => worst.indexOf(a.status) - worst.indexOf(b.status))[0] ?? { status: 'connecting' });
+			states.sort((x, y) => worst.indexOf(x.status) - worst.indexOf(y.status))[0] ?? { status: 'connecting' };
 
 		this.send({ t: 'state', state });
 	}
 
-	end(reason, detail) {
+	end() {
+		this.#stop.abort();
 		clearTimeout(this.#timer);
 		this.streams.splice(0).forEach((s) => s.end());
-		this.#ended = { status: 'closed', reason, detail };
-		this.report();
 	}
 }
 
 export class Fanfare {
 	state = Object.freeze({ status: 'connecting' });
-	id = `fanfare ${Math.random().toString(36).slice(2)}`;
 	#base;
 	#subs = new Set();
 	#watchers = new Set();
 	#session;
 	#version = 0;
 	#planned;
+	#over;
+	#moves = 0;		// to other tabs' company, since it was live
 	#held;			// the token in use, its claims, its end, and when it came
 	#asked;			// a token on its way
 	#leader;
@@ -390,11 +421,18 @@ export class Fanfare {
 		const sub = { handlers: typeof handlers === 'function' ? { '*': handlers } : handlers, options,
 			// `at`: heard up to here; null: from now on.  `n`: the stream that brings it.
 			parts: [topics].flat().map((topic) => ({ topic, at: options.after ?? null })),
-			isBegun: !options.replay || !!options.after };
+			isBegun: !options.replay && !options.after };
 
+		check([topics].flat(), sub.handlers, options);
 		this.#subs.add(sub);
 		this.#change();
-		return () => this.#subs.delete(sub) && this.#change();
+		return () => {
+			const places = sub.parts.map((part) => part.at);
+
+			if (this.#subs.delete(sub))
+				this.#change();
+			return places.includes(null) ? undefined : places.reduce((a, b) => (later(a, b) ? b : a));
+		};
 	}
 
 	watch(listener) {
@@ -407,11 +445,16 @@ export class Fanfare {
 	close({ everywhere } = {}) {
 		if (everywhere)
 			this.#session?.channel?.postMessage({ t: 'left' });
+		this.end('left');
+	}
+
+	end(reason, detail) {
+		this.#over = true;
 		for (const name of ['pageshow', 'pagehide', 'online', 'visibilitychange'])
 			globalThis.removeEventListener?.(name, this.#woken, true);
 		this.#leave();
 		this.#subs.clear();
-		this.#say({ status: 'closed', reason: 'left' });
+		this.#say({ status: 'closed', reason, detail });
 	}
 
 	// --- the network; for Stream ---
@@ -443,14 +486,19 @@ export class Fanfare {
 			throw Error('the token function does not answer');
 		})]).finally(() => { this.#asked = undefined; });
 		const text = await this.#asked;
+		if (text && typeof text !== 'string')
+			throw TypeError(`the token function gave no string but ${JSON.stringify(text)}`);
 		const [claims, end] = claimsOf(text);
 		const isOther = held && held.claims !== claims;
 
 		this.#held = { text, claims, end, at: Date.now() };
 		if (isOther && this.#session?.name) {
-			// Not the company of those tabs any more.
+			// Not the company of those tabs any more.  Should each token be another, not
+			// too often.
 			this.#leave();
-			this.#join();
+			this.#say({ ...this.state, status: 'reconnecting' });
+			sleep(this.#moves > 0 ? backoff(this.#moves) : 0).then(() => this.#change());
+			this.#moves++;
 		}
 		return text;
 	}
@@ -465,20 +513,22 @@ export class Fanfare {
 		if (response.ok)
 			return response.json();
 		const { detail = response.statusText } = await response.json().catch(() => ({}));
-		if (response.status === 401 || response.status === 403) {
+		if (response.status === 401 || response.status === 403)
 			if (!fresh && typeof this.options.token === 'function')
 				return this.history(topics, parameters, true);
+		if (response.status === 400 || response.status === 403)
 			throw Object.assign(Error(detail), { refused: true });
-		}
 		throw Error(`${response.status} ${detail}`);
 	}
 
 	// --- the other tabs ---
 
 	async #join() {
-		const session = this.#session = {};
-		const { locks } = globalThis.navigator ?? {};
+		const session = this.#session = { id: `fanfare ${Math.random().toString(36).slice(2)}`, isFirst: true };
+		const { locks } = globalThis.navigator ?? {}, { shared = true, credentials, user } = this.options;
 
+		if (this.state.status !== 'connecting')
+			this.#say({ status: 'reconnecting' });
 		for (let failures = 0; ; failures++) {
 			try {
 				await this.token();
@@ -492,21 +542,26 @@ export class Fanfare {
 		}
 		if (this.#session !== session)
 			return;
-		if (this.options.shared === false || !locks || !globalThis.BroadcastChannel)
+		// A cookie does not say whose it is.
+		if (!shared || !locks || !globalThis.BroadcastChannel || (credentials && user === undefined))
 			return this.#lead(session);
 		// Held before anybody is told of this tab: when it is free, the tab is gone.
 		const isAlone = await new Promise((done) => {
-			locks.request(this.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
+			locks.request(session.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
 		});
 		if (this.#session !== session)
 			return session.gone?.();
 		if (isAlone)
 			return this.#lead(session);		// a page without an origin of its own
-		session.name = `fanfare ${this.#base} ${claimsOf(this.#held?.text ?? this.options.token)[0]}${this.options.credentials ? ' cookie' : ''}`;
+		session.name = `fanfare ${this.#base} ${JSON.stringify([user, claimsOf(this.#held?.text ?? this.options.token)[0]])}`;
+		const { held } = await locks.query();
+		if (this.#session !== session)
+			return;
+		session.isFirst = !held.some((lock) => lock.name === session.name);
 		session.channel = new BroadcastChannel(session.name);
 		session.channel.onmessage = ({ data }) => (data.from ? session.engine?.hear(data) : this.#hear(data));
 		this.#queue(session, false);
-		this.#want();
+		this.#start();
 		session.timer = setInterval(() => this.#probe(), BEAT_MS);
 	}
 
@@ -524,20 +579,22 @@ export class Fanfare {
 			if (this.#session !== session || session.queue !== queue)
 				return;
 			this.#quit(session);
+			this.#part();
 			this.#queue(session, false);
 			this.#want();
 		});
 	}
 
 	#lead(session) {
-		const engine = session.engine = new Engine(this, session.name, (message) => {
+		const engine = session.engine = new Engine(this, session.id, (message) => {
 			if (this.#session !== session || session.engine !== engine)
 				return;
-			message.leader = this.id;
+			message.leader = session.id;
 			session.channel?.postMessage(message);
 			this.#hear(message);
 		});
 		engine.send({ t: 'lead' });
+		this.#start();
 	}
 
 	#quit(session) {
@@ -550,29 +607,38 @@ export class Fanfare {
 	#leave() {
 		const session = this.#session;
 
-		this.#session = this.#leader = undefined;
+		this.#session = undefined;
 		if (!session)
 			return;
 		this.#quit(session);
 		clearInterval(session.timer);
-		session.channel?.postMessage({ t: 'bye', from: this.id });
+		session.channel?.postMessage({ t: 'bye', from: session.id });
 		session.channel?.close();
 		session.queue?.abort();
 		session.free?.();
 		session.gone?.();
-		this.#parts((part) => { part.n = undefined; });
+		this.#part();
+	}
+
+	// From whoever led: no stream brings anything until another one says so.
+	#part() {
+		this.#leader = undefined;
+		this.#parts((part) => {
+			if (part.n !== null)
+				part.n = undefined;
+		});
 	}
 
 	#tell(message) {
-		const { engine, channel } = this.#session;
+		const { engine, channel, id: from } = this.#session;
 
 		if (engine)
-			engine.hear({ ...message, from: this.id });
+			engine.hear({ ...message, from });
 		else
-			channel?.postMessage({ ...message, from: this.id });
+			channel?.postMessage({ ...message, from });
 	}
 
-	#probe(suspicious, patience = PROBE_MS) {
+	#probe(suspicious) {
 		const session = this.#session, asked = Date.now();
 
 		if (!session?.name || session.engine || (!suspicious && asked - this.#heard < 1.5 * BEAT_MS))
@@ -583,7 +649,7 @@ export class Fanfare {
 				return;
 			session.queue.abort();
 			this.#queue(session, true);
-		}, patience);
+		}, PROBE_MS + 2000 * Math.random());	// others wait for it too
 	}
 
 	#woken = ({ type, persisted }) => {
@@ -611,18 +677,32 @@ export class Fanfare {
 	}
 
 	#change() {
-		if (this.#planned || (this.state.status === 'closed' && this.state.reason === 'left'))
+		if (this.#planned || this.#over)
 			return;
 		this.#planned = true;
 		queueMicrotask(() => {
 			this.#planned = false;
+			if (this.#over)
+				return;
 			if (!this.#session && this.#subs.size > 0)
 				this.#join();
-			for (const sub of this.#subs)
-				if (!sub.isBegun)
-					this.#begin(sub);
-			this.#want();
+			else
+				this.#start();
 		});
+	}
+
+	// Those that begin in the past.  Nobody's stream goes back for that: who comes when
+	// there is one already reads /history up to now.
+	#start() {
+		const { engine, channel, isFirst } = this.#session ?? {};
+
+		if (!engine && !channel)
+			return;
+		const isNew = isFirst && !engine?.streams.length;
+		for (const sub of [...this.#subs])
+			if (!sub.isBegun && !(sub.isBegun = isNew && !!sub.options.after))
+				this.#begin(sub);
+		this.#want();
 	}
 
 	// What the others will have to know: all topics, and from where those that no
@@ -645,25 +725,41 @@ export class Fanfare {
 		this.#tell({ t: 'want', want: { v: this.#version, topics: [...topics], needs } });
 	}
 
-	// The last events of its topics, and then the stream behind them.
+	// What is behind its position, or the last events of its topics; then the stream.
 	async #begin(sub) {
-		const mine = sub.begins = {};
+		const mine = sub.begins = {}, { parts, options } = sub;
+		const isMine = () => this.#subs.has(sub) && sub.begins === mine;
+		let after = parts[0].at;
 
-		sub.isBegun = true;		// under way, or else it would begin twice
-		sub.parts.forEach((part) => { part.n = null; });
-		for (let failures = 0; this.#subs.has(sub) && sub.begins === mine; failures++) {
+		sub.isBegun = true;
+		parts.forEach((part) => { part.n = null; });
+		for (let failures = 0; isMine();) {
 			try {
-				const page = await this.history(sub.parts.map((part) => part.topic), { replay: sub.options.replay });
+				const page = await this.history(parts.map((part) => part.topic), after ? { after, limit: 1000 } : { replay: options.replay });
 
-				if (!this.#subs.has(sub) || sub.begins !== mine)
+				if (!isMine())
 					return;
-				page.events.forEach((event) => this.#give(sub, event));
-				sub.parts.forEach((part) => { part.at = page.cursor; part.n = undefined; });
+				if (page.gap) {
+					guarded(options.gap, page.gap);
+					if (options.replay && after) {
+						after = null;
+						continue;
+					}
+				}
+				// After a gap like that they are the newest of all, not what follows.
+				if (!page.gap || page.gap.reason === 'expired' || !after)
+					page.events.forEach((event) => this.#give(sub, event));
+				parts.forEach((part) => { part.at = page.cursor; });
+				if (after && !page.gap && page.events.at(-1)?.id === page.cursor) {
+					after = page.cursor;		// there may be more
+					continue;
+				}
+				parts.forEach((part) => { part.n = undefined; });
 				return this.#want();
 			} catch (error) {
 				if (error.refused)
-					return this.#refuse(sub, error.message);
-				await sleep(500 + backoff(failures));
+					return isMine() && this.#refuse(sub, error.message);
+				await sleep(500 + backoff(failures++));
 			}
 		}
 	}
@@ -671,7 +767,8 @@ export class Fanfare {
 	#give(sub, event) {
 		const { handlers } = sub, name = event.event;
 
-		guarded(name !== null && Object.hasOwn(handlers, name) ? handlers[name] : handlers['*'], event);
+		if (this.#subs.has(sub))
+			guarded(name !== null && Object.hasOwn(handlers, name) ? handlers[name] : handlers['*'], event);
 	}
 
 	#refuse(sub, detail) {
@@ -681,7 +778,7 @@ export class Fanfare {
 	}
 
 	#miss(sub, gap) {
-		if (isAnew(gap))
+		if (isAnew(gap) || sub.options.replay)
 			sub.parts.forEach((part) => { part.at = null; });
 		guarded(sub.options.gap, gap);
 		if (sub.options.replay && this.#subs.has(sub))
@@ -691,6 +788,8 @@ export class Fanfare {
 	#say(state) {
 		const { status, reason, detail } = this.state;
 
+		if (state.status === 'live')
+			this.#moves = 0;
 		if (state.status === status && state.reason === reason && state.detail === detail)
 			return;
 		this.state = Object.freeze({ ...state });
@@ -703,8 +802,9 @@ export class Fanfare {
 
 		if (t === 'left')
 			return this.close();
-		if (t === 'lead' && leader !== this.id && this.#session.engine)
-			this.#quit(this.#session);
+		// Who leads is for the lock to say; should this tab have lost it, it is told.
+		if (this.#session.engine && leader !== this.#session.id)
+			return;
 		if (t === 'lead' || !this.#leader)
 			this.#leader = leader;
 		else if (leader !== this.#leader)
@@ -712,7 +812,7 @@ export class Fanfare {
 		this.#heard = Date.now();
 		if (t === 'event') {
 			for (const sub of [...this.#subs]) {
-				const parts = sub.parts.filter((part) => covers(part.topic, event.topic));
+				const parts = sub.isRefused ? [] : sub.parts.filter((part) => covers(part.topic, event.topic));
 
 				if (parts.some((part) => part.n === n && part.at !== null) &&
 				    parts.every((part) => part.at === null || later(event.id, part.at)))
@@ -741,7 +841,7 @@ export class Fanfare {
 				if (sub.parts.some((part) => part.n === n))
 					this.#miss(sub, message.gap);
 		} else if (t === 'open') {
-			const mine = message.versions.find(([tab]) => tab === this.id)?.[1];
+			const mine = message.versions.find(([tab]) => tab === this.#session.id)?.[1];
 
 			this.#parts((part) => {
 				if (part.n === undefined ? part.version <= mine : part.n !== null) {
@@ -752,10 +852,8 @@ export class Fanfare {
 				}
 			});
 		} else if (t === 'lead') {
-			this.#parts((part) => {
-				if (part.n !== null)
-					part.n = undefined;
-			});
+			this.#part();
+			this.#leader = leader;
 			this.#want();
 		} else if (t === 'refused') {
 			for (const sub of [...this.#subs])

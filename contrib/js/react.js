@@ -33,7 +33,7 @@ export function FanfareProvider({ url, user = null, token, tokenUrl, children, .
 		const current = () => latest.current.tokenUrl !== undefined ? tokenFrom(latest.current.tokenUrl)
 			: typeof latest.current.token === 'function' ? latest.current.token() : latest.current.token;
 		const hasToken = token !== undefined || tokenUrl !== undefined;
-		const client = new Fanfare(url, hasToken ? { ...options, token: current } : options);
+		const client = new Fanfare(url, { ...options, user, ...(hasToken ? { token: current } : {}) });
 		setMade({ session, client });
 		return () => client.close();
 	}, [session]);
@@ -68,11 +68,14 @@ export function useFanfareStatus() {
 }
 
 // "6f3a9c2e-1042" came after "6f3a9c2e-1041"; another log's id is new anyway.
-function isNewer(id, than) {
+function isNewer({ id, topic }, last) {
 	const [log, number] = id.split('-');
-	const [thanLog, thanNumber] = than.split('-');
+	const [lastLog, lastNumber] = last.get(topic)?.split('-') ?? [];
+	const is = log !== lastLog || Number(number) > Number(lastNumber);
 
-	return log !== thanLog || Number(number) > Number(thanNumber);
+	if (is)
+		last.set(topic, id);
+	return is;
 }
 
 // The newest of each topic.
@@ -87,13 +90,14 @@ function trim(events, keep) {
 
 // What a hook holds for one set of topics.  `place` outlives the subscription: when the
 // same effect runs again (StrictMode, Activity), it goes on behind the last event.
-function begin(key, topics, initial, { isUsed = true, told } = {}) {
+function begin(key, topics, initial, { isUsed = true, told = new Map() } = {}) {
 	const used = isUsed && topics.length > 0 ? initial : undefined;
 
 	return {
 		key, lost: false, refused: undefined, known: topics.length > 0 ? initial?.cursor : undefined,
 		events: used?.events.filter((e) => topics.some((t) => covers(t, e.topic))) ?? [],
-		place: { after: used?.cursor, told },
+		// By topic: the last event heard since a gap, and the last that onEvent was told.
+		place: { after: used?.cursor, heard: new Map(), told },
 	};
 }
 
@@ -121,22 +125,25 @@ export function useFanfare(topics, options = {}) {
 		if (client === null || list.length === 0)
 			return undefined;
 		const change = (f) => setHeld((h) => h.place === place ? { ...h, ...f(h) } : h);
-		return client.on(list, (event) => {
+		const stop = client.on(list, (event) => {
 			const { keep, onEvent } = latest.current;
+			if (!isNewer(event, place.heard))
+				return;
 			change((h) => ({ events: trim([...h.events, event], keep), refused: undefined }));
-			place.after = event.id;
-			if (place.told === undefined || isNewer(event.id, place.told)) {
-				place.told = event.id;
+			if (isNewer(event, place.told))
 				onEvent?.(event);
-			}
 		}, {
 			after: place.after, replay,
 			gap(gap) {
+				place.heard.clear();
 				change(() => ({ events: [], lost: true }));
 				latest.current.onGap?.(gap);
 			},
 			refused: (detail) => change(() => ({ refused: detail })),
 		});
+		return () => {
+			place.after = stop() ?? place.after;
+		};
 	}, [client, place]);
 
 	const events = trim(now.events, keep);

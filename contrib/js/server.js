@@ -66,7 +66,7 @@ export class Publisher {
 				error = await refusal(response);
 				if (!PASSING.has(response.status))
 					throw error;
-				wait = Math.max(wait, 1000 * Number(response.headers.get('retry-after') ?? 0));
+				wait = Math.max(wait, 1000 * (Number(response.headers.get('retry-after')) || 0));
 			} catch (e) {
 				// With a digest it is Next.js that speaks: this page cannot be made ahead.
 				if (e instanceof FanfareError || e.digest !== undefined)

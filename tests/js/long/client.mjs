@@ -56,7 +56,7 @@ async function hears(p, name, want) {
 	try {
 		await until(`${name} has ${want.length}`, async () => (await got(p, name)).length >= want.length, 20000);
 	} finally {
-		assert.deepEqual(await got(p, name), want, JSON.stringify(await p.evaluate(() => window.states)));
+		assert.deepEqual(await got(p, name), want, JSON.stringify(await p.evaluate(() => [window.states, window.gaps])));
 	}
 }
 
@@ -305,6 +305,175 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await s.publish('hangs', 'after');
 		for (const p of all)
 			await hears(p, 'n', [...want, 'after']);
+		for (const p of all)
+			await p.close();
+		await s.kill();
+	});
+
+	test('tabs that find their leader hanging at the same moment agree on one of them', LIMIT, async () => {
+		const s = await Server.make(`relief-${name}`, CORS);
+		const all = [];
+		for (let i = 0; i < 4; i++) {
+			all.push(await open(browser, s, {}));
+			await follow(all[i], 'n', 'relief');
+			await isLive(all[i]);
+		}
+		const numbering = counter(s, 'relief', 1, 50);
+		await all[0].evaluate(() => setTimeout(() => {
+			for (const end = Date.now() + 9000; Date.now() < end;)
+				;
+		}));
+		await sleep(200);
+		await Promise.all(all.slice(1).map((p) => p.evaluate(() => window.dispatchEvent(new Event('online')))));
+		await sleep(7000);
+		const want = await numbering.stop();
+		for (const p of all)
+			await hears(p, 'n', want);
+		await until('one stream', async () => await s.streams() === 1);
+		for (const p of all)
+			await p.close();
+		await s.kill();
+	});
+
+	test('a tab whose token has ended does not keep others from their own', LIMIT, async () => {
+		const old = mint({ sub: '7', exp: Math.floor(Date.now() / 1000) + 2 }), young = mint({ sub: '7' });
+		const begin = (p, token) => p.evaluate(async (server, text) => {
+			window.live = new (await import(`${server}/fanfare.js`)).Fanfare(server, { token: text });
+			window.live.watch((s) => window.states.push(s.status));
+		}, tokens.origin, token);
+		const a = await open(browser, tokens), b = await open(browser, tokens);
+		await begin(a, old);
+		await follow(a, 'n', 'user/7/n');
+		await isLive(a);
+		await until('it has ended', async () => (await state(a)).status === 'closed');
+		assert.match((await state(a)).reason, /expired|unauthorized/);
+		await begin(b, young);
+		await follow(b, 'n', 'user/7/n');
+		await isLive(b);
+		await tokens.publish('user/7/n', 'in');
+		await hears(b, 'n', ['in']);
+		await a.close();
+		await b.close();
+	});
+
+	test('a watcher that closes leaves no stream behind', LIMIT, async () => {
+		const s = await Server.make(`watcher-${name}`, CORS);
+		const p = await open(browser, s, {});
+		await follow(p, 'n', 'watched');
+		await isLive(p);
+		await p.evaluate(() => window.live.watch((state) => state.status === 'reconnecting' && window.live.close()));
+		await s.restart();
+		await until('it is closed', async () => (await state(p)).status === 'closed');
+		await sleep(3000);
+		assert.equal(await s.streams(), 0);
+		await p.close();
+		await s.kill();
+	});
+
+	test('a topic that only a newer token allows is not refused, whatever comes between', LIMIT, async () => {
+		let given = 0;
+		const w = await site({ '/': page, '/token': (_, response) => {
+			response.end(mint({ sub: '42', fanfare: { subscribe: ++given > 1 ? ['new', 'b', 'c'] : ['b', 'c'] } }));
+		} });
+		const p = await open(browser, tokens, { token: '/token' }, w);
+		await follow(p, 'new', 'new');
+		await sleep(30);
+		await follow(p, 'b', 'b');
+		await sleep(30);
+		await follow(p, 'c', 'c');
+		await isLive(p);
+		await until('all are there', async () => {
+			await tokens.publish(['new', 'b', 'c'].map((topic) => ({ topic, data: 1 })));
+			await sleep(100);
+			return (await Promise.all(['new', 'b', 'c'].map((n) => got(p, n)))).every((g) => g.length > 0);
+		});
+		assert.deepEqual(await p.evaluate(() => window.refused), []);
+		await p.close();
+	});
+
+	test('tokens that are never twice the same, and refused, are not asked for in a fast loop', LIMIT, async () => {
+		let given = 0;
+		const w = await site({ '/': page, '/token': (_, response) => {
+			response.end(mint({ sub: '42', mark: ++given }, 'another secret of 32 bytes or more'));
+		} });
+		const p = await open(browser, tokens, { token: '/token' }, w);
+		await follow(p, 'n', 'user/42/n');
+		await sleep(10000);
+		assert.ok(given > 1 && given <= 14, `${given} tokens in 10 s`);
+		await p.close();
+	});
+
+	test('who comes late with an old position is told alone what is missing', LIMIT, async () => {
+		const s = await Server.make(`late-${name}`, { options: [...CORS.options, '--stream.max_replay=40'] });
+		await s.publish('late', 0);
+		const { cursor } = await s.history('topic=late');
+		for (let n = 1; n <= 50; n++)
+			await s.publish('late', n);
+		const all = [await open(browser, s, {}), await open(browser, s, {})];
+		await follow(all[0], 'first', 'late', { after: (await s.history('topic=late')).cursor });
+		await isLive(all[0]);
+		const numbering = counter(s, 'late', 51, 60);
+		for (const p of all) {
+			await follow(p, 'far', 'late', { after: cursor });
+			await follow(p, 'near', 'late', { after: (await s.history('topic=late')).cursor });
+		}
+		await isLive(all[1]);
+		await sleep(500);
+		const want = await numbering.stop();
+		await hears(all[0], 'first', want);
+		for (const p of all) {
+			await until('it has the last', async () => (await got(p, 'near')).at(-1) === want.at(-1) && (await got(p, 'far')).at(-1) === want.at(-1));
+			for (const n of ['near', 'far']) {
+				const g = await got(p, n);
+				assert.deepEqual(g, numbers(g[0], want.at(-1)));
+			}
+			assert.deepEqual(await p.evaluate(() => window.gaps), ['far too_far']);
+			await p.close();
+		}
+		await s.kill();
+	});
+
+	test('a handler that stops hears no more, and is told where to go on', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		for (let n = 1; n <= 4; n++)
+			await server.publish('stops', n);
+		await p.evaluate(() => {
+			window.got.one = [];
+			const stop = live.on('stops', (e) => { window.got.one.push(e.data); stop(); }, { replay: 4 });
+		});
+		await follow(p, 'two', 'stops', { replay: 4 });
+		await hears(p, 'two', [1, 2, 3, 4]);
+		assert.deepEqual(await got(p, 'one'), [1]);
+		const after = await until('its position', () => p.evaluate(() => window.stops.two()));
+		await server.publish('stops', 5);
+		await follow(p, 'three', 'stops', { after });
+		await hears(p, 'three', [5]);
+		await p.close();
+	});
+
+	test('bad input is refused by name where it is given, and the others go on', LIMIT, async () => {
+		const p = await open(browser, server, {});
+		await follow(p, 'good', 'good');
+		const said = await p.evaluate(() => [['', () => {}], [[], () => {}], ['a/**/b', () => {}], ['x'.repeat(1025), () => {}], ['a\n', () => {}], [7, () => {}],
+			['a'], ['a', 'f'], ['a', () => {}, { after: 'garbage' }], ['a', () => {}, { after: 7 }], ['a', () => {}, { replay: -1 }]]
+			.map((a) => { try { live.on(...a); return 'taken'; } catch (e) { return `${e.name} ${e.message}`; } }));
+		for (const one of said)
+			assert.match(one, /^TypeError fanfare: (no topic|on\(\) wants|after|replay)/);
+		await isLive(p);
+		await server.publish('good', 1);
+		await hears(p, 'good', [1]);
+		await p.close();
+	});
+
+	test('where cookies say who it is, tabs share only when the page says who', LIMIT, async () => {
+		const s = await Server.make(`cookies-${name}`, { options: [`--server.cors_origins=${pages.origin}`, '--stream.heartbeat=1s'] });
+		const all = [];
+		for (const options of [{ user: 'a' }, { user: 'a' }, { user: 'b' }, {}, {}]) {
+			all.push(await open(browser, s, { credentials: true, ...options }));
+			await follow(all.at(-1), 'n', 'cookies');
+			await isLive(all.at(-1));
+		}
+		assert.equal(await s.streams(), 4);
 		for (const p of all)
 			await p.close();
 		await s.kill();
