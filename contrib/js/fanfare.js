@@ -803,7 +803,7 @@ export class Fanfare {
 		if (t === 'left')
 			return this.close();
 		// Who leads is for the lock to say; should this tab have lost it, it is told.
-		if (this.#session.engine && leader !== this.#session.id)
+		if (!this.#session || (this.#session.engine && leader !== this.#session.id))
 			return;
 		if (t === 'lead' || !this.#leader)
 			this.#leader = leader;
