@@ -70,7 +70,8 @@ before(async () => {
 	const r = await run('sh', ['-ec', install.text], env, { cwd: app });
 	assert.equal(r.code, 0, r.stderr);
 	say('installed');
-	const server = new Program('fanfare', 'sh', ['-ec', serve.text.replace('fanfare serve', `exec fanfare serve --server.listen=localhost:${ports[0]} --server.admin_listen=off`)], { cwd: app, env });
+	// Without the parentheses: a subshell would outlive the shell that is ended.
+	const server = new Program('fanfare', 'sh', ['-ec', serve.text.trim().replace(/^\(|\)$/g, '').replace('fanfare serve', `exec fanfare serve --server.listen=localhost:${ports[0]} --server.admin_listen=off`)], { cwd: app, env });
 	server.start();
 	await server.answers(`http://localhost:${ports[0]}/healthz`);
 	browser = await launch('chromium');
