@@ -61,6 +61,8 @@ sqlite3_stmt	*db_stmt(struct db *db, enum statement s);
 /* Run a statement that yields no row, binding integers; SQLITE_DONE or an error. */
 int		 db_run(struct db *db, enum statement s, int nargs, ...);
 int		 db_exec(struct db *db, const char *sql);	/* SQLITE_OK or error */
+/* One integer that a pragma or a query yields, or `missing`. */
+int64_t		 db_int(struct db *db, const char *sql, int64_t missing);
 void		 db_close(struct db *db);
 /* Open read-only for a reader.  0 or -1 (logged). */
 int		 db_open_reader(struct db *db, const char *path);
