@@ -13,6 +13,7 @@ const BEAT_MS = 15000;		// between heartbeats, until the server has told
 const PROBE_MS = 3000;
 const LONGEST_MS = 30000;	// between two attempts
 const TOPICS = 50, ADDRESS = 4000;	// for one stream
+const WAKES = ['pageshow', 'pagehide', 'online', 'visibilitychange'];
 
 // An id is EPOCH-SEQ, and seq rises whatever the epoch is.
 const seq = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
@@ -413,7 +414,7 @@ export class Fanfare {
 	constructor(url = '', options = {}) {
 		this.options = options;
 		this.#base = new URL(`${String(url).replace(/\/+$/, '')}/`, globalThis.location?.href).href;
-		for (const name of ['pageshow', 'pagehide', 'online', 'visibilitychange'])
+		for (const name of WAKES)
 			globalThis.addEventListener?.(name, this.#woken, true);
 	}
 
@@ -450,7 +451,7 @@ export class Fanfare {
 
 	end(reason, detail) {
 		this.#over = true;
-		for (const name of ['pageshow', 'pagehide', 'online', 'visibilitychange'])
+		for (const name of WAKES)
 			globalThis.removeEventListener?.(name, this.#woken, true);
 		this.#leave();
 		this.#subs.clear();

@@ -51,6 +51,11 @@ async function open(browser, server, options, url = pages) {
 const follow = (p, name, topics, options) => p.evaluate((...a) => window.follow(...a), name, topics, options ?? {});
 const got = (p, name) => p.evaluate((n) => window.got[n], name);
 const state = (p) => p.evaluate(() => window.live.state);
+// Its script does nothing else for so long.
+const hang = (p, ms) => p.evaluate((t) => void setTimeout(() => {
+	for (const end = Date.now() + t; Date.now() < end;)
+		;
+}), ms);
 const isLive = (p) => until('live', async () => (await state(p)).status === 'live');
 async function hears(p, name, want) {
 	try {
@@ -291,10 +296,7 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 			await isLive(all[i]);
 		}
 		const numbering = counter(s, 'hangs');
-		await all[0].evaluate(() => setTimeout(() => {
-			for (const end = Date.now() + 8000; Date.now() < end;)
-				;
-		}));
+		await hang(all[0], 8000);
 		await sleep(200);
 		await all[1].evaluate(() => window.dispatchEvent(new Event('online')));
 		const want = await (async () => { await sleep(5000); return numbering.stop(); })();
@@ -319,10 +321,7 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 			await isLive(all[i]);
 		}
 		const numbering = counter(s, 'relief', 1, 50);
-		await all[0].evaluate(() => setTimeout(() => {
-			for (const end = Date.now() + 9000; Date.now() < end;)
-				;
-		}));
+		await hang(all[0], 9000);
 		await sleep(200);
 		await Promise.all(all.slice(1).map((p) => p.evaluate(() => window.dispatchEvent(new Event('online')))));
 		await sleep(7000);
