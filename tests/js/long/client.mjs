@@ -646,7 +646,9 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await p.close();
 	});
 
-	test('a connection that has gone silent is given up, and nothing is lost', LIMIT, async () => {
+	for (const [when, options, wake] of [['after a while', { silence: 3000 }], ['when the page is shown', { silence: 60000 }, 'visibilitychange'],
+		['when the network is back', { silence: 60000 }, 'online']])
+	test(`a connection that has gone silent is given up ${when}, and nothing is lost`, LIMIT, async () => {
 		// Takes bytes and hands nothing on, as a dead network does.
 		const sockets = new Set();
 		let dead = false;
@@ -660,14 +662,18 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await once(wire, 'listening');
 		atEnd(() => wire.close());
 		const p = await open(browser, server);
-		await p.evaluate((at) => window.begin({ silence: 3000 }, at), `http://127.0.0.1:${wire.address().port}`);
+		await p.evaluate((o, at) => window.begin(o, at), options, `http://127.0.0.1:${wire.address().port}`);
 		await follow(p, 'n', 'silent');
 		await isLive(p);
 		const numbering = counter(server, 'silent', 1, 50);
 		await sleep(300);
 		for (const s of sockets)
 			s.dead = true;
-		await until('it is told', async () => (await state(p)).reason === 'silent');
+		if (wake) {
+			await sleep(4000);
+			await p.evaluate((type) => document.dispatchEvent(new Event(type, { bubbles: true })), wake);
+		} else
+			await until('it is told', async () => (await state(p)).reason === 'silent');
 		await isLive(p);
 		await hears(p, 'n', await numbering.stop());
 		await p.close();
