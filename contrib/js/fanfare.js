@@ -772,7 +772,10 @@ export class Fanfare {
 			guarded(name !== null && Object.hasOwn(handlers, name) ? handlers[name] : handlers['*'], event);
 	}
 
+	// The stream and /history may both say so.
 	#refuse(sub, detail) {
+		if (sub.isRefused)
+			return;
 		sub.isRefused = true;
 		guarded(sub.options.refused, detail);
 		this.#change();

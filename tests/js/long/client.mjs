@@ -580,6 +580,24 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await p.close();
 	});
 
+	test('a topic that both the stream and a late /history refuse is told once', LIMIT, async () => {
+		const w = await site({ '/': page, '/token': (_, response) => { response.end(mint({ sub: '42' })); } });
+		const proxy = await between(tokens, async (request, _, forward) => {
+			if (request.url.startsWith('/history'))
+				await sleep(2000);
+			forward();
+		});
+		const p = await open(browser, tokens, null, w);
+		await p.evaluate((at) => window.begin({ token: '/token' }, at), proxy.origin);
+		await follow(p, 'mine', 'user/42/**');
+		await follow(p, 'replayed', 'user/44/x', { replay: 1 });
+		await until('/history refuses twice', () => proxy.counts['/history 403'] === 2);
+		await until('it is told', async () => (await p.evaluate(() => window.refused)).length > 0);
+		await sleep(500);
+		assert.equal((await p.evaluate(() => window.refused)).length, 1);
+		await p.close();
+	});
+
 	test('tabs share a stream when their tokens say the same, and not with another user', LIMIT, async () => {
 		const w = await site({ '/': page, '/token': (request, response) => {
 			const sub = /sub=(\d+)/.exec(request.url)[1];
