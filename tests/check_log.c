@@ -5,9 +5,7 @@
  * is in check_log_resume.c, D8 in check_http_publish.c, D9 in
  * check_http_resume.c.
  *
- * FANFARE_TEST_KILLS: how often to kill (20; 500 for a release).
- * FANFARE_TEST_ROWS: events in the log that must be ready in 2 s (100,000; a
- * million for a release).
+ * FANFARE_TEST_KILLS: how often to kill, when not as often as size_of_run() says.
  */
 #include "config.h"
 
@@ -182,7 +180,8 @@ START_TEST(D1_D4_nothing_acked_or_seen_is_lost_by_kill_9)
 {
 	struct server *s = server_start(NULL, NULL);
 	char *cursor = fmt("%s", text_at(history(s, "topic=**"), "cursor"));
-	int kills = setting("FANFARE_TEST_KILLS", 20), acked = 0, unknown = 0;
+	int kills = setting("FANFARE_TEST_KILLS", size_of_run(20, 500));
+	int acked = 0, unknown = 0;
 	int64_t seen = 0, last = 0, slowest = 0, loaded = 0, ms;
 	struct stream *st = NULL;
 
@@ -254,7 +253,7 @@ END_TEST
 START_TEST(D1_a_long_log_is_ready_soon_after_kill_9)
 {
 	struct server *s = server_start(NULL, NULL);
-	int rows = setting("FANFARE_TEST_ROWS", 100000);
+	int rows = size_of_run(100000, 1000000);
 	char *body = malloc(300000), *p = body, *last = NULL;
 	struct http *h = http_open(s);
 	int64_t ms;
@@ -575,7 +574,7 @@ static Suite *
 suite(void)
 {
 	Suite *su = suite_create("log");
-	int kills = setting("FANFARE_TEST_KILLS", 20);
+	int kills = setting("FANFARE_TEST_KILLS", size_of_run(20, 500));
 	TCase *tc = harness_case(su, "kill", 60 + kills * 3);
 
 	tcase_add_test(tc, D1_D4_nothing_acked_or_seen_is_lost_by_kill_9);

@@ -63,6 +63,12 @@ setting(const char *name, int otherwise)
 	return v == NULL || *v == '\0' ? otherwise : atoi(v);
 }
 
+int
+size_of_run(int every, int release)
+{
+	return setting("FANFARE_TEST_RELEASE", 0) != 0 ? release : every;
+}
+
 /* The server is built as we are. */
 #ifndef __has_feature
 #define __has_feature(x)	0
