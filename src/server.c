@@ -10,6 +10,7 @@
 
 #include "server.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <errno.h>
@@ -342,6 +343,8 @@ server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 	(void)sigaddset(&signals, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Nothing that it could ever run shall have more rights than it has. */
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	sv.descriptors = raise_descriptors();
 	if (build(&sv) == -1) {
 		tear_down(&sv);
