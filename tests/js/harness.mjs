@@ -36,7 +36,7 @@ export async function freePorts(n) {
 	return ports;
 }
 
-export async function until(what, condition, limit_ms = 30000) {
+export async function until(what, condition, limit_ms = 60000) {
 	const end = Date.now() + limit_ms;
 
 	for (;;) {
