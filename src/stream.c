@@ -289,12 +289,10 @@ step(struct stream_env *env, struct stream *s)
 		}
 		/* FALLTHROUGH */
 	case WANT_AFTER:
-		if (s->cursor < env->tail.position &&
-		    s->cursor < env->tail.floor) {
+		if (!catch_up_after(env, s)) {
 			submit(env, s, PAGE_AFTER);
 			return;
 		}
-		catch_up_after(env, s);
 		break;
 	}
 	if (s->state == STREAM_CATCHING_UP && !s->job_running &&
