@@ -120,8 +120,7 @@ tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
 	}
 	stream_add_gap(&b, why, s->ask.topics, requested,
 	    store_id_of(env->store, oldest));
-	stream_queue_control(env, s, why == GAP_EXPIRED ? ENTRY_GAP : ENTRY_FAULT,
-	    "fanfare.gap", NULL, &b);
+	stream_queue_control(env, s, ENTRY_GAP, "fanfare.gap", NULL, &b);
 	buf_fini(&b);
 	s->gapped = true;
 	metric_add(METRIC_GAPS, 1);

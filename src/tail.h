@@ -22,9 +22,7 @@ struct stream;
 /* Why a frame is queued: an event, or which control event. */
 enum entry_kind {
 	ENTRY_EVENT, ENTRY_PREAMBLE, ENTRY_LIVE, ENTRY_PING, ENTRY_EXPIRING,
-	ENTRY_CLOSE,
-	ENTRY_GAP,		/* found on the way: would be found again */
-	ENTRY_FAULT,		/* a gap for the cursor that was brought */
+	ENTRY_CLOSE, ENTRY_GAP,
 };
 
 struct entry {
