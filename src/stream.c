@@ -130,8 +130,10 @@ static void
 begin_anew(struct stream_env *env, struct stream *s)
 {
 	s->want = s->ask.replay > 0 ? WANT_REPLAY :
-	    s->ask.since_ms > 0 ? WANT_SINCE : WANT_LIVE;
-	if (s->want == WANT_LIVE)
+	    s->ask.since_ms > 0 ? WANT_SINCE : s->gapped ? WANT_AFTER : WANT_LIVE;
+	/* Who was told of a hole may fill it from elsewhere, up to now: nothing may be
+	 * missing behind that. */
+	if (s->want == WANT_LIVE || s->want == WANT_AFTER)
 		set_cursor(s, env->tail.position);
 }
 
@@ -212,7 +214,7 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		s->cursor = j->cursor;
 	if (j->too_far) {
 		tell_gap(env, s, GAP_TOO_FAR, j->n > 0 ? j->frames[0]->id.seq :
-		    store_head(env->store).seq);
+		    env->tail.position);
 		if (j->kind != PAGE_SINCE) {
 			begin_anew(env, s);
 			stream_set_ready(env, s);

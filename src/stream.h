@@ -36,7 +36,7 @@ enum stream_state {
 
 /* What a connection begins with. */
 enum stream_want {
-	WANT_LIVE,		/* nothing of the past */
+	WANT_LIVE,		/* nothing of the past, from whenever it is served on */
 	WANT_AFTER,		/* what follows the cursor */
 	WANT_REPLAY,		/* the newest few of each topic */
 	WANT_SINCE,
