@@ -210,7 +210,8 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		stream_end(env, s, CLOSE_OVERLOAD, "the log cannot be read now", 0);
 		return;
 	}
-	if (j->kind == PAGE_SINCE)
+	/* In mid-stream, after too_far, it may be past that time. */
+	if (j->kind == PAGE_SINCE && s->cursor < j->cursor)
 		s->cursor = j->cursor;
 	if (j->too_far) {
 		tell_gap(env, s, GAP_TOO_FAR, j->n > 0 ? j->frames[0]->id.seq :

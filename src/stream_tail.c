@@ -276,6 +276,7 @@ catch_up_since(struct stream_env *env, struct stream *s)
 {
 	struct tail *t = &env->tail;
 	size_t lo = 0, hi = t->count, mid;
+	uint64_t seq;
 
 	/* Only if the time lies inside, for what is older may be in the log. */
 	if (t->count == 0 || tail_at(t, 0)->frame->wall_ms >= s->ask.since_ms)
@@ -287,7 +288,9 @@ catch_up_since(struct stream_env *env, struct stream *s)
 		else
 			hi = mid;
 	}
-	s->cursor = lo < t->count ? tail_at(t, lo)->frame->id.seq - 1 : t->position;
+	seq = lo < t->count ? tail_at(t, lo)->frame->id.seq - 1 : t->position;
+	if (s->cursor < seq)
+		s->cursor = seq;	/* not back, in mid-stream after too_far */
 	/* More than fit are the log's business: it knows the newest of them. */
 	if (t->count - lo > env->max_replay)
 		return false;
