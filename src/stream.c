@@ -25,7 +25,6 @@
 #define STREAM_MAGIC	0x73747265u
 #define IOV_MAX_ENTRIES	64
 #define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
-#define HOLD_MS		2000		/* pages held without progress go back */
 #define EXPIRING_MS	30000
 
 struct stream *
@@ -482,7 +481,7 @@ stream_due(const struct stream_env *env, const struct stream *s)
 		at = s->progress_at + env->stall_ms;
 		if (at < due)
 			due = at;
-		at = s->progress_at + HOLD_MS;
+		at = s->progress_at + env->hold_ms;
 		if (holds_page(s) && at < due)
 			due = at;
 	}
@@ -533,7 +532,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 		stream_kill(env, s);
 		return;
 	}
-	if (holds_page(s) && env->now_ms >= s->progress_at + HOLD_MS)
+	if (holds_page(s) && env->now_ms >= s->progress_at + env->hold_ms)
 		stream_unqueue(s, 0);		/* others want the memory; asked for again */
 	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
 		if (s->state != STREAM_ENDING)

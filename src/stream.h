@@ -123,6 +123,7 @@ struct stream_env {
 	int64_t		 drain_until;	/* 0: not draining */
 	size_t		 queue_bytes, max_replay, page_bytes;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
+	int64_t		 hold_ms;	/* pages held without progress go back */
 	/* streams that owe something, that want a page, that are to be reaped */
 	struct stream_list dirty, ready, dead;
 	/* Hand a job to the store; it comes back through stream_page(). */
