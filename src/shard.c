@@ -272,7 +272,8 @@ static void
 tune_socket(const struct shard *sh, int fd)
 {
 	const int one = 1, dead_ms = (int)(sh->conf.stall_ms + 10000);
-	const int sndbuf = SEND_BUFFER;
+	const int sndbuf = sh->conf.limits.send_bytes > 0 ?
+	    sh->conf.limits.send_bytes : SEND_BUFFER;
 
 	/* All of them are improvements only; on a unix socket they fail. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

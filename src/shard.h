@@ -18,6 +18,7 @@ struct shard;
 struct shard_limits {
 	size_t		 page_bytes;	/* of history, at a time */
 	size_t		 mailbox_bytes;	/* of news not yet taken */
+	int		 send_bytes;	/* of a socket's buffer; the kernel doubles it */
 	int64_t		 hold_ms;	/* pages held without progress go back */
 };
 

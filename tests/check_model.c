@@ -14,10 +14,10 @@
 
 #ifdef MODEL_LONG
 #define SECONDS		size_of_run(40, 7200)
-#define LONG_ROUND	4000
+#define LONG_ROUND	10000
 #else
 #define SECONDS		4
-#define LONG_ROUND	400
+#define LONG_ROUND	1000
 #endif
 
 START_TEST(D6_whoever_connects_stalls_and_returns_gets_what_is_owed)
@@ -31,7 +31,7 @@ START_TEST(D6_whoever_connects_stalls_and_returns_gets_what_is_owed)
 	fflush(stdout);
 	for (; n == 0 || now_ms() < until; n++)
 		engine_round(seed + (unsigned int)n,
-		    (seed + (unsigned int)n) % 4 == 3 ? LONG_ROUND : 400, patience(20000));
+		    (seed + (unsigned int)n) % 4 == 3 ? LONG_ROUND : 1000, patience(20000));
 	printf("%d rounds: ", n);
 	/* A short run may be poor. */
 	engine_report(n >= 40);

@@ -648,17 +648,18 @@ choose_engine(unsigned int seed)
 		.heartbeat_ms = rnd(3) == 0 ? 60 : 15000, .retry_ms = 3000,
 		.stall_ms = rnd(8) == 0 ? 300 : 300000,
 		.limits = { .page_bytes = pages[rnd(3)], .mailbox_bytes = boxes[rnd(4)],
+			.send_bytes = rnd(4) != 0 ? 2048 : 0,
 			.hold_ms = rnd(2) == 0 ? 1 + rnd(50) : 0 },
 	};
 	truth.per_topic = sconf.retain_events_per_topic;
 	truth.max_replay = hconf.max_replay;
 	truth.heartbeat_ms = hconf.heartbeat_ms;
 	trace_begin("FANFARE_TEST_SEED=%u: %d shards, tail %zu, queue %zu, pages %zu, "
-	    "mailbox %zu, page memory %" PRIu64 ", max_replay %zu, hold %" PRId64
+	    "mailbox %zu, socket %d, page memory %" PRIu64 ", max_replay %zu, hold %" PRId64
 	    ", heartbeat %" PRId64 ", stall %" PRId64 ", keeps %" PRIu64 " a topic, %"
 	    PRIu64 " bytes, %" PRId64 " ms", seed, hconf.threads, hconf.tail_bytes,
 	    hconf.queue_bytes, hconf.limits.page_bytes, hconf.limits.mailbox_bytes,
-	    sconf.max_page_bytes_total, hconf.max_replay, hconf.limits.hold_ms,
+	    hconf.limits.send_bytes, sconf.max_page_bytes_total, hconf.max_replay, hconf.limits.hold_ms,
 	    hconf.heartbeat_ms, hconf.stall_ms, sconf.retain_events_per_topic,
 	    sconf.retain_bytes, sconf.retain_age_ms);
 }
