@@ -94,6 +94,7 @@ hub_new(const struct hub_conf *c)
 		.heartbeat_ms = c->heartbeat_ms,
 		.retry_ms = c->retry_ms,
 		.stall_ms = c->stall_ms,
+		.limits = c->limits,
 		.interest = hub_interest,
 		.closed = hub_closed,
 	};

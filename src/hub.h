@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "shard.h"
 #include "store.h"
 #include "stream.h"
 
@@ -22,6 +23,7 @@ struct hub_conf {
 	size_t		 tail_bytes, queue_bytes, max_replay;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
 	size_t		 max_streams, max_streams_per_ip;	/* 0 = no limit */
+	struct shard_limits limits;
 };
 
 struct hub	*hub_new(const struct hub_conf *c);

@@ -38,6 +38,7 @@
 #define MAILBOX_MAX	(16u * 1024 * 1024)
 #define NEWS_OVERHEAD	256
 #define PAGE_BYTES	(64 * 1024)
+#define HOLD_MS		2000
 #define SEND_BUFFER	(64 * 1024)	/* the kernel doubles it; else it grows to 4 MB
 					 * for each slow reader */
 
@@ -156,6 +157,8 @@ shard_new(const struct shard_conf *c)
 		return NULL;
 	}
 	sh->conf = *c;
+	if (sh->conf.limits.mailbox_bytes == 0)
+		sh->conf.limits.mailbox_bytes = MAILBOX_MAX;
 	sh->skip_msg.kind = SHARD_SKIP;
 	(void)pthread_mutex_init(&sh->skip_lock, NULL);
 	TAILQ_INIT(&sh->all);
@@ -167,7 +170,9 @@ shard_new(const struct shard_conf *c)
 	sh->env.store = c->store;
 	sh->env.queue_bytes = c->queue_bytes;
 	sh->env.max_replay = c->max_replay;
-	sh->env.page_bytes = PAGE_BYTES;
+	sh->env.page_bytes = c->limits.page_bytes > 0 ? c->limits.page_bytes :
+	    PAGE_BYTES;
+	sh->env.hold_ms = c->limits.hold_ms > 0 ? c->limits.hold_ms : HOLD_MS;
 	sh->env.heartbeat_ms = c->heartbeat_ms;
 	sh->env.retry_ms = c->retry_ms;
 	sh->env.stall_ms = c->stall_ms;
@@ -267,7 +272,8 @@ static void
 tune_socket(const struct shard *sh, int fd)
 {
 	const int one = 1, dead_ms = (int)(sh->conf.stall_ms + 10000);
-	const int sndbuf = SEND_BUFFER;
+	const int sndbuf = sh->conf.limits.send_bytes > 0 ?
+	    sh->conf.limits.send_bytes : SEND_BUFFER;
 
 	/* All of them are improvements only; on a unix socket they fail. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -641,7 +647,8 @@ shard_news(struct shard *sh, struct frame **frames, size_t n, bool wake)
 	bool first;
 
 	pthread_mutex_lock(&sh->skip_lock);
-	if (sh->skip_to == 0 && mailbox_bytes(sh->box) <= MAILBOX_MAX)
+	if (sh->skip_to == 0 &&
+	    mailbox_bytes(sh->box) <= sh->conf.limits.mailbox_bytes)
 		m = malloc(sizeof(*m) + n * sizeof(struct frame *));
 	if (m == NULL) {
 		/* While a SHARD_SKIP is under way it carries this along. */
@@ -665,7 +672,7 @@ shard_news(struct shard *sh, struct frame **frames, size_t n, bool wake)
 		m->msg.bytes += frames[i]->bytes;
 	}
 	mailbox_post(sh->box, &m->msg, wake ||
-	    mailbox_bytes(sh->box) > MAILBOX_MAX / 16);
+	    mailbox_bytes(sh->box) > sh->conf.limits.mailbox_bytes / 16);
 }
 
 void

@@ -13,12 +13,22 @@
 
 struct shard;
 
+/* What the machine fixes for itself; 0 is the usual.  Small ones make what is rare on a
+ * busy day common in a test. */
+struct shard_limits {
+	size_t		 page_bytes;	/* of history, at a time */
+	size_t		 mailbox_bytes;	/* of news not yet taken */
+	int		 send_bytes;	/* of a socket's buffer; the kernel doubles it */
+	int64_t		 hold_ms;	/* pages held without progress go back */
+};
+
 struct shard_conf {
 	int		 number;	/* 0, 1, ... */
 	struct store	*store;
 	size_t		 tail_bytes;
 	size_t		 queue_bytes, max_replay;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
+	struct shard_limits limits;
 	/* On the shard's thread: a stream now listens (+1) or no longer does (-1). */
 	void		*arg;
 	void		(*interest)(void *arg, int number,

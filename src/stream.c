@@ -25,7 +25,6 @@
 #define STREAM_MAGIC	0x73747265u
 #define IOV_MAX_ENTRIES	64
 #define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
-#define HOLD_MS		2000		/* pages held without progress go back */
 #define EXPIRING_MS	30000
 
 struct stream *
@@ -120,8 +119,7 @@ tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
 	}
 	stream_add_gap(&b, why, s->ask.topics, requested,
 	    store_id_of(env->store, oldest));
-	stream_queue_control(env, s, why == GAP_EXPIRED ? ENTRY_GAP : ENTRY_FAULT,
-	    "fanfare.gap", NULL, &b);
+	stream_queue_control(env, s, ENTRY_GAP, "fanfare.gap", NULL, &b);
 	buf_fini(&b);
 	s->gapped = true;
 	metric_add(METRIC_GAPS, 1);
@@ -131,8 +129,10 @@ static void
 begin_anew(struct stream_env *env, struct stream *s)
 {
 	s->want = s->ask.replay > 0 ? WANT_REPLAY :
-	    s->ask.since_ms > 0 ? WANT_SINCE : WANT_LIVE;
-	if (s->want == WANT_LIVE)
+	    s->ask.since_ms > 0 ? WANT_SINCE : s->gapped ? WANT_AFTER : WANT_LIVE;
+	/* Who was told of a hole may fill it from elsewhere, up to now: nothing may be
+	 * missing behind that. */
+	if (s->want == WANT_LIVE || s->want == WANT_AFTER)
 		set_cursor(s, env->tail.position);
 }
 
@@ -209,11 +209,12 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		stream_end(env, s, CLOSE_OVERLOAD, "the log cannot be read now", 0);
 		return;
 	}
-	if (j->kind == PAGE_SINCE)
+	/* In mid-stream, after too_far, it may be past that time. */
+	if (j->kind == PAGE_SINCE && s->cursor < j->cursor)
 		s->cursor = j->cursor;
 	if (j->too_far) {
 		tell_gap(env, s, GAP_TOO_FAR, j->n > 0 ? j->frames[0]->id.seq :
-		    store_head(env->store).seq);
+		    env->tail.position);
 		if (j->kind != PAGE_SINCE) {
 			begin_anew(env, s);
 			stream_set_ready(env, s);
@@ -289,12 +290,10 @@ step(struct stream_env *env, struct stream *s)
 		}
 		/* FALLTHROUGH */
 	case WANT_AFTER:
-		if (s->cursor < env->tail.position &&
-		    s->cursor < env->tail.floor) {
+		if (!catch_up_after(env, s)) {
 			submit(env, s, PAGE_AFTER);
 			return;
 		}
-		catch_up_after(env, s);
 		break;
 	}
 	if (s->state == STREAM_CATCHING_UP && !s->job_running &&
@@ -482,7 +481,7 @@ stream_due(const struct stream_env *env, const struct stream *s)
 		at = s->progress_at + env->stall_ms;
 		if (at < due)
 			due = at;
-		at = s->progress_at + HOLD_MS;
+		at = s->progress_at + env->hold_ms;
 		if (holds_page(s) && at < due)
 			due = at;
 	}
@@ -533,7 +532,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 		stream_kill(env, s);
 		return;
 	}
-	if (holds_page(s) && env->now_ms >= s->progress_at + HOLD_MS)
+	if (holds_page(s) && env->now_ms >= s->progress_at + env->hold_ms)
 		stream_unqueue(s, 0);		/* others want the memory; asked for again */
 	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
 		if (s->state != STREAM_ENDING)

@@ -36,7 +36,7 @@ enum stream_state {
 
 /* What a connection begins with. */
 enum stream_want {
-	WANT_LIVE,		/* nothing of the past */
+	WANT_LIVE,		/* nothing of the past, from whenever it is served on */
 	WANT_AFTER,		/* what follows the cursor */
 	WANT_REPLAY,		/* the newest few of each topic */
 	WANT_SINCE,
@@ -123,6 +123,7 @@ struct stream_env {
 	int64_t		 drain_until;	/* 0: not draining */
 	size_t		 queue_bytes, max_replay, page_bytes;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
+	int64_t		 hold_ms;	/* pages held without progress go back */
 	/* streams that owe something, that want a page, that are to be reaped */
 	struct stream_list dirty, ready, dead;
 	/* Hand a job to the store; it comes back through stream_page(). */
