@@ -455,6 +455,10 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 		return NULL;
 	}
 	st->conf = *conf;
+	if (st->conf.checkpoint_pages == 0)
+		st->conf.checkpoint_pages = WAL_PAGES_CHECKPOINT;
+	if (st->conf.retry_ms == 0)
+		st->conf.retry_ms = RETRY_MS;
 	st->lock_fd = -1;
 	st->next_seq = 1;
 	TAILQ_INIT(&st->lru);

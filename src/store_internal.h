@@ -26,6 +26,7 @@
 #define IDEM_TTL_MS		(24 * 3600 * 1000LL)
 #define EPOCHS_KEPT		1000
 #define WAL_PAGES_CHECKPOINT	1000
+#define RETRY_MS		1000
 #define WAL_PAGES_RESTART	12000	/* readers kept it growing: wait for them */
 
 /* Every statement, prepared when first used: name of the SQL constant. */

@@ -26,7 +26,6 @@
 #define PRUNE_IDLE_ROWS		512
 #define PRUNE_EVENTS		256	/* retention has a look after so many events */
 #define PRUNE_COMMITS		16	/* or commits */
-#define REOPEN_MS		1000
 
 /* What one transaction holds, until it is answered. */
 struct batch {
@@ -466,7 +465,7 @@ checkpoint(struct store *st)
 
 	if (st->n_wal < st->wal_checked)
 		st->wal_checked = 0;		/* it began anew */
-	if (st->n_wal < st->wal_checked + WAL_PAGES_CHECKPOINT)
+	if (st->n_wal < st->wal_checked + st->conf.checkpoint_pages)
 		return;
 	st->wal_checked = st->n_wal;
 	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
@@ -514,7 +513,7 @@ reopen(struct store *st)
 	uint64_t last;
 	char err[512];
 
-	if (clock_mono_ms() - st->broken_since < REOPEN_MS)
+	if (clock_mono_ms() - st->broken_since < st->conf.retry_ms)
 		return;
 	st->broken_since = clock_mono_ms();
 	/* What memory holds of the topics stays: it was right at the last commit. */
@@ -559,7 +558,8 @@ writer_main(void *arg)
 
 	thread_begin("fanfare-writer", THREAD_PROMPT);
 	while (!stop) {
-		b.appends = take_queue(st, st->prune_more ? 1 : TICK_MS, &stop);
+		b.appends = take_queue(st, st->broken_since != 0 ?
+		    st->conf.retry_ms : st->prune_more ? 1 : TICK_MS, &stop);
 		if (st->broken_since != 0) {
 			for (a = b.appends; a != NULL; a = next) {
 				next = a->next;
