@@ -108,10 +108,13 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 	 * its mode.  If it cannot be made SQLite says why.  One that exists is not
 	 * opened: closing it again would drop the locks of SQLite's own descriptors.
 	 */
-	if ((fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640)) != -1)
+	if (!st->is_ours && (fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0640)) != -1)
 		close(fd);
+	/* One that is opened again is never made anew. */
 	if (sqlite3_open_v2(st->path, &st->w.h, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+	    (st->is_ours ? 0 : SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX,
+	    NULL) != SQLITE_OK ||
 	    sqlite3_db_readonly(st->w.h, "main") == 1) {
 		snprintf(err, err_size, "%s: cannot open for writing: %s",
 		    st->path, st->w.h == NULL ? "no memory" :
@@ -471,6 +474,8 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	(void)pthread_mutex_init(&st->read_lock, NULL);
 	(void)pthread_cond_init(&st->queue_cond, NULL);
 	(void)pthread_cond_init(&st->read_cond, NULL);
+	(void)pthread_cond_init(&st->held_cond, NULL);
+	st->held = true;		/* until the reader runs */
 	if ((st->path = strdup(conf->path)) == NULL ||
 	    (st->marks = map_new()) == NULL ||
 	    (st->marks_by_id = map_new()) == NULL ||
@@ -515,7 +520,10 @@ store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
 	const void *data = sqlite3_column_blob(s, 5);	/* NULL when empty */
 	size_t data_len = (size_t)sqlite3_column_bytes(s, 5);
 
-	if ((f = frame_new(topic, topic_len, name, name == NULL ? 0 : name_len,
+	/* SQLite says "no memory" with a NULL, too. */
+	if (topic == NULL ||
+	    (name == NULL && sqlite3_column_type(s, 4) != SQLITE_NULL) ||
+	    (f = frame_new(topic, topic_len, name, name == NULL ? 0 : name_len,
 	    data == NULL ? "" : data, data_len,
 	    (unsigned int)sqlite3_column_int(s, 3))) == NULL)
 		return NULL;

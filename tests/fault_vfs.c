@@ -174,13 +174,16 @@ apply(struct image *m, const struct op *op)
 		image_write(m, op->at, op->p, op->len);
 }
 
-/* A piece of it, or rubbish in its place; nothing beside it (which is what the default
- * VFS promises by SQLITE_IOCAP_POWERSAFE_OVERWRITE). */
+/*
+ * A piece of it.  SQLite counts on writes that go from one end to the other and leave
+ * alone what lies beside them; where the file was shorter before, its new size may come
+ * without the content: zeros, or rubbish.
+ */
 static void
-apply_torn(struct image *m, const struct op *op)
+apply_torn(struct image *m, const struct op *op, size_t before)
 {
 	unsigned char *p;
-	size_t len = op->len;
+	size_t len = op->len, at = op->at;
 
 	if (op->truncates) {
 		if (rnd(2))
@@ -189,19 +192,24 @@ apply_torn(struct image *m, const struct op *op)
 	}
 	switch (rnd(4)) {
 	case 0:
-		image_write(m, op->at, op->p, rnd(len + 1));
+		image_write(m, at, op->p, rnd(len + 1));
 		break;
 	case 1:
-		len = (op->at + rnd(len + 1)) / SECTOR * SECTOR;
-		if (len > op->at)
-			image_write(m, op->at, op->p, len - op->at);
+		len = (at + rnd(len + 1)) / SECTOR * SECTOR;
+		if (len > at)
+			image_write(m, at, op->p, len - at);
 		break;
-	default:	/* the size grew, the content did not come; or rubbish */
-		p = must(calloc(1, len + 1));
+	default:
+		if (at < before)
+			at = before;
+		if (at >= op->at + len)
+			break;
+		len -= at - op->at;
+		p = must(calloc(1, len));
 		if (rnd(2))
 			for (size_t i = 0; i < len; i++)
 				p[i] = (unsigned char)rnd(256);
-		image_write(m, op->at, p, len);
+		image_write(m, at, p, len);
 		free(p);
 	}
 }
@@ -277,7 +285,7 @@ watch_directory(const char *path, int *fd)
 static void
 crash(struct disk *d)
 {
-	size_t all;
+	size_t all, before = d->kept.len;
 
 	switch (rnd(5)) {
 	case 0:
@@ -291,7 +299,7 @@ crash(struct disk *d)
 		for (size_t i = 0; i < all; i++)
 			apply(&d->kept, &d->ops[i]);
 		if (all < d->n)
-			apply_torn(&d->kept, &d->ops[all]);
+			apply_torn(&d->kept, &d->ops[all], before);
 		break;
 	case 3:
 		for (size_t i = 0; i < d->n; i++)
@@ -305,7 +313,7 @@ crash(struct disk *d)
 				apply(&d->kept, &d->ops[i]);
 				break;
 			case 1:
-				apply_torn(&d->kept, &d->ops[i]);
+				apply_torn(&d->kept, &d->ops[i], before);
 				break;
 			}
 	}
@@ -416,22 +424,32 @@ file_truncate(sqlite3_file *base, sqlite3_int64 size)
 	return leave(rc);
 }
 
+#define PIECE	65536		/* the default VFS takes no more than twice that */
+
+static size_t
+piece(size_t at, size_t len)
+{
+	return len - at < PIECE ? len - at : PIECE;
+}
+
 static void
 fail_sync(struct vfs_file *f)
 {
+	const struct image *m = &f->disk->kept;
 	struct disk *d = f->disk;
-	struct image m = { 0 };
 
 	for (size_t i = 0; i < d->n; i++)
 		if (fault.loss == VFS_REACHED || (fault.loss == VFS_EITHER && rnd(2)))
 			apply(&d->kept, &d->ops[i]);
 	drop_ops(d, d->n);
-	if (fault.loss == VFS_FORGOTTEN) {
-		m = d->kept;
-		if (f->real->pMethods->xTruncate(f->real, 0) != SQLITE_OK || (m.len > 0 &&
-		    f->real->pMethods->xWrite(f->real, m.p, (int)m.len, 0) != SQLITE_OK))
+	if (fault.loss != VFS_FORGOTTEN)
+		return;
+	if (f->real->pMethods->xTruncate(f->real, 0) != SQLITE_OK)
+		abort();
+	for (size_t at = 0; at < m->len; at += piece(at, m->len))
+		if (f->real->pMethods->xWrite(f->real, m->p + at,
+		    (int)piece(at, m->len), (sqlite3_int64)at) != SQLITE_OK)
 			abort();
-	}
 }
 
 static int
@@ -599,8 +617,10 @@ find_disk(struct vfs_file *f)
 		return d;
 	d->named = true;
 	image_size(&d->kept, (size_t)size);
-	if (f->real->pMethods->xRead(f->real, d->kept.p, (int)size, 0) != SQLITE_OK)
-		abort();
+	for (size_t at = 0; at < d->kept.len; at += piece(at, d->kept.len))
+		if (f->real->pMethods->xRead(f->real, d->kept.p + at,
+		    (int)piece(at, d->kept.len), (sqlite3_int64)at) != SQLITE_OK)
+			abort();
 	return d;
 }
 

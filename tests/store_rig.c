@@ -473,9 +473,11 @@ check_topic(int topic, enum rig_loss loss)
 		free(j->frames);
 		j->frames = NULL;
 		j->n = 0;
-		if (!j->more)
+		/* A long way is cut into several plans. */
+		if (!j->more && j->through >= store_head(rig.st).seq)
 			break;
-		j->kind = PAGE_PLAN;
+		j->kind = j->more ? PAGE_PLAN : PAGE_AFTER;
+		j->cursor = j->through;
 		run_page(j);
 	}
 	if (loss != RIG_PRUNED)
