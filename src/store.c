@@ -38,11 +38,11 @@ static const char *const migrations[] = {
 static int
 check_identity(struct store *st, char *err, size_t err_size)
 {
-	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
-	int64_t app = db_int(&st->w, "PRAGMA application_id", -1);
+	int64_t version = db_int(&st->w, "PRAGMA user_version", INT64_MIN);
+	int64_t app = db_int(&st->w, "PRAGMA application_id", INT64_MIN);
 	int64_t tables = db_int(&st->w, "SELECT count(*) FROM sqlite_schema", -1);
 
-	if (version == -1 || tables == -1) {
+	if (version == INT64_MIN || app == INT64_MIN || tables == -1) {
 		if (sqlite3_errcode(st->w.h) == SQLITE_NOTADB)
 			snprintf(err, err_size, "%s: this is not a database; give "
 			    "store.path another file", st->path);
@@ -73,6 +73,11 @@ migrate(struct store *st, char *err, size_t err_size)
 	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
 	char sql[128];
 
+	if (version < 0) {
+		snprintf(err, err_size, "%s: cannot read its version: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		return -1;
+	}
 	for (int64_t i = version; i < NMIGRATIONS; i++) {
 		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d;"
 		    "PRAGMA user_version = %d", APPLICATION_ID, (int)i + 1);

@@ -744,6 +744,17 @@ vfs_heal(void)
 }
 
 uint64_t
+vfs_seen(void)
+{
+	uint64_t n;
+
+	enter();
+	n = fault_seen;
+	(void)leave(0);
+	return n;
+}
+
+uint64_t
 vfs_hits(void)
 {
 	uint64_t n;

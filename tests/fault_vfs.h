@@ -48,6 +48,7 @@ void	 vfs_install(void);
 void	 vfs_reset(uint64_t seed);
 void	 vfs_fail(const struct vfs_fault *f);	/* counts from now on */
 void	 vfs_heal(void);
+uint64_t vfs_seen(void);			/* so many of these calls */
 uint64_t vfs_hits(void);			/* how often it struck */
 const char *vfs_struck(void);			/* the last: "write log.db-wal" */
 void	 vfs_delay_syncs(int ms);

@@ -132,6 +132,29 @@ rig_new(void)
 	};
 }
 
+/* All above the floor is in the tail, as it was announced. */
+static void
+take_tail(void *arg, struct frame **frames, size_t n, uint64_t floor)
+{
+	size_t due = 0;
+	const struct rig_event *e;
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++) {
+		if ((e = event_of(frames[i])) == NULL || frames[i]->id.seq <= floor ||
+		    (e->announced && e->id.seq != frames[i]->id.seq))
+			wrong("the tail holds seq %" PRIu64 ", which is not so",
+			    frames[i]->id.seq);
+		frame_unref(frames[i]);
+	}
+	for (size_t i = 0; i < rig.nevents; i++)
+		due += rig.events[i].announced && rig.events[i].id.seq > floor;
+	if (rig.conf.sync_full && rig.conf.retain_events_per_topic == 0 &&
+	    rig.conf.retain_bytes == 0 && due > n)
+		wrong("the tail holds %zu events above %" PRIu64 ", not %zu", n,
+		    floor, due);
+}
+
 bool
 rig_open(void)
 {
@@ -143,6 +166,8 @@ rig_open(void)
 		ck_assert_str_ne(rig_error, "");
 		return false;
 	}
+	/* What cannot be loaded is read from the log. */
+	(void)store_load_tail(rig.st, 1 << 16, take_tail, NULL);
 	ck_assert_int_eq(store_start(rig.st, &hooks), 0);
 	return true;
 }
@@ -456,6 +481,7 @@ check_topic(int topic, enum rig_loss loss)
 {
 	struct page_job *j;
 	struct frame *last = NULL;
+	size_t n = 0;
 	struct topic_name name = { (char *)(uintptr_t)topics[topic],
 		strlen(topics[topic]), false };
 	struct topics *t = topics_new(&name, 1);
@@ -468,6 +494,7 @@ check_topic(int topic, enum rig_loss loss)
 			check_event(j->frames[i], last, loss);
 			frame_unref(last);
 			last = frame_ref(j->frames[i]);
+			n++;
 			frame_unref(j->frames[i]);
 		}
 		free(j->frames);
@@ -482,6 +509,8 @@ check_topic(int topic, enum rig_loss loss)
 	}
 	if (loss != RIG_PRUNED)
 		ck_assert_uint_eq(lost, 0);
+	else if (lost > 0 && rig.conf.retain_bytes == 0)
+		ck_assert_uint_eq(n, rig.conf.retain_events_per_topic);
 	if (last != NULL) {
 		ck_assert(store_missed_nothing(rig.st, t, last->id.seq, &upto));
 		ck_assert(!store_missed_nothing(rig.st, t, last->id.seq - 1, &upto));
