@@ -635,9 +635,11 @@ store_close(struct store *st)
 	if (st == NULL)
 		return;
 	assert(!st->started);
-	if (st->w.h != NULL && st->is_ours && st->trouble == NULL)
-		(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (st->w.h != NULL && st->is_ours && st->trouble == NULL &&
+	    sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+	    NULL, NULL) != SQLITE_OK)
+		log_warnx("store: %s: the last checkpoint: %s; the next start does it",
+		    st->path, sqlite3_errmsg(st->w.h));
 	db_close(&st->w);
 	if (st->marks != NULL && st->marks_by_id != NULL)
 		marks_clear(st);

@@ -80,8 +80,10 @@ one_round(enum rig_loss loss, bool sync_fails)
 }
 
 static void
-cut_often(enum rig_loss loss, bool sync_fails, int every, int release)
+cut_often(bool sync_full, bool prunes, bool sync_fails, int every, int release)
 {
+	static const uint64_t bytes[] = { 0, 1, 3000 };
+	enum rig_loss loss = prunes ? RIG_PRUNED : sync_full ? RIG_NOTHING : RIG_SUFFIX;
 	int cuts = setting("FANFARE_TEST_CUTS", size_of_run(every, release));
 
 	announced_in_all = unknown_in_all = gone_in_all = found_in_all = 0;
@@ -90,7 +92,9 @@ cut_often(enum rig_loss loss, bool sync_fails, int every, int release)
 		if (i % ROUNDS_PER_LOG == 0) {
 			sum_up();
 			rig_new();
-			rig.conf.sync_full = loss == RIG_NOTHING;
+			rig.conf.sync_full = sync_full;
+			if (prunes && (rig.conf.retain_bytes = bytes[dice(3)]) == 0)
+				rig.conf.retain_events_per_topic = 1 + dice(6);
 			vfs_reset(dice(1u << 30));
 		}
 		one_round(loss, sync_fails);
@@ -107,25 +111,31 @@ cut_often(enum rig_loss loss, bool sync_fails, int every, int release)
 
 START_TEST(D2_a_power_cut_takes_nothing_that_was_acknowledged)
 {
-	cut_often(RIG_NOTHING, false, 100, 5000);
+	cut_often(true, false, false, 100, 5000);
 }
 END_TEST
 
 START_TEST(D2_without_syncs_a_power_cut_takes_the_newest_events_only)
 {
-	cut_often(RIG_SUFFIX, false, 100, 5000);
+	cut_often(false, false, false, 100, 5000);
+}
+END_TEST
+
+START_TEST(D2_a_power_cut_amid_pruning_loses_nothing_else_and_gives_no_id_twice)
+{
+	cut_often(true, true, true, 100, 5000);
 }
 END_TEST
 
 START_TEST(S3_a_power_cut_after_a_failed_sync_takes_nothing_that_was_acknowledged)
 {
-	cut_often(RIG_NOTHING, true, 100, 5000);
+	cut_often(true, false, true, 100, 5000);
 }
 END_TEST
 
 START_TEST(S3_without_syncs_a_failed_one_and_a_power_cut_take_the_newest_only)
 {
-	cut_often(RIG_SUFFIX, true, 100, 5000);
+	cut_often(false, false, true, 100, 5000);
 }
 END_TEST
 
@@ -137,6 +147,8 @@ suite(void)
 
 	tcase_add_test(t, D2_a_power_cut_takes_nothing_that_was_acknowledged);
 	tcase_add_test(t, D2_without_syncs_a_power_cut_takes_the_newest_events_only);
+	tcase_add_test(t,
+	    D2_a_power_cut_amid_pruning_loses_nothing_else_and_gives_no_id_twice);
 	tcase_add_test(t,
 	    S3_a_power_cut_after_a_failed_sync_takes_nothing_that_was_acknowledged);
 	tcase_add_test(t,

@@ -166,6 +166,7 @@ rig_open(void)
 		ck_assert_str_ne(rig_error, "");
 		return false;
 	}
+	rig.opened_at = store_head(rig.st).seq;
 	/* What cannot be loaded is read from the log. */
 	(void)store_load_tail(rig.st, 1 << 16, take_tail, NULL);
 	ck_assert_int_eq(store_start(rig.st, &hooks), 0);
@@ -377,6 +378,21 @@ rig_page(enum page_kind kind, const char *topic, uint64_t cursor)
 	return j;
 }
 
+/* It stands in a log that was opened, though nobody was told that it would: nobody may
+ * have been told that it would not. */
+static void
+note_found(struct rig_event *e, struct event_id id)
+{
+	const struct rig_append *a = &rig.appends[e->append];
+
+	if (!a->answered || a->result != APPEND_UNKNOWN)
+		wrong("seq %" PRIu64 " is stored, the answer was %d", id.seq,
+		    (int)a->result);
+	e->announced = true;
+	e->id = id;
+	rig.order[rig.norder++] = (size_t)(e - rig.events);
+}
+
 void
 rig_check_page(const struct page_job *j, const char *topic, uint64_t cursor)
 {
@@ -387,6 +403,8 @@ rig_check_page(const struct page_job *j, const char *topic, uint64_t cursor)
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < j->n; i++) {
 		e = event_of(j->frames[i]);
+		if (e != NULL && !e->announced && j->frames[i]->id.seq <= rig.opened_at)
+			note_found(e, j->frames[i]->id);
 		if (e == NULL || !e->announced || e->id.seq != j->frames[i]->id.seq)
 			wrong("a page holds seq %" PRIu64 ", which was never announced",
 			    j->frames[i]->id.seq);
@@ -437,28 +455,21 @@ static void
 check_event(const struct frame *f, const struct frame *last, enum rig_loss loss)
 {
 	struct rig_event *e = event_of(f), *newest;
-	const struct rig_append *a;
 
 	ck_assert_msg(e != NULL, "the log holds seq %" PRIu64 " with other bytes",
 	    f->id.seq);
 	ck_assert_msg(!e->there, "event %zu stands in the log twice",
 	    (size_t)(e - rig.events));
 	e->there = true;
-	a = &rig.appends[e->append];
 	ck_assert_msg(!e->gone, "event %zu was lost and is back",
 	    (size_t)(e - rig.events));
 	if (!e->announced) {
-		/* Nobody was told: it may be there if nobody was told that it is
-		 * not, above all that was announced before. */
-		ck_assert_msg(a->answered && a->result == APPEND_UNKNOWN,
-		    "seq %" PRIu64 " is stored, the answer was %d", f->id.seq,
-		    (int)a->result);
+		/* Above all that was announced before; noted below, in order. */
 		newest = rig.norder == 0 ? NULL :
 		    &rig.events[rig.order[rig.norder - 1]];
 		ck_assert_msg(newest == NULL || newest->gone ||
 		    f->id.seq > newest->id.seq, "seq %" PRIu64
 		    " comes up after %" PRIu64, f->id.seq, newest->id.seq);
-		e->announced = true;
 		e->id = f->id;
 		found[nfound++] = (size_t)(e - rig.events);
 	}
@@ -547,7 +558,13 @@ rig_check(enum rig_loss loss)
 		lost[i] = check_topic(i, loss);
 	qsort(found, nfound, sizeof(found[0]), by_seq);
 	for (size_t i = 0; i < nfound; i++)
-		rig.order[rig.norder++] = found[i];
+		note_found(&rig.events[found[i]], rig.events[found[i]].id);
+	/* Nor is a seq given out again where nothing may be lost, not a pruned one. */
+	for (size_t i = 0; i < rig.norder && loss != RIG_SUFFIX; i++) {
+		e = &rig.events[rig.order[i]];
+		ck_assert_uint_ge(store_head(rig.st).seq, e->id.seq);
+		ck_assert(store_cursor_is_good(rig.st, e->id));
+	}
 	/* In the order of announcement: all there, then (if that may be) none. */
 	tail = rig.norder;
 	for (size_t i = 0; i < rig.norder; i++) {

@@ -41,6 +41,7 @@ struct rig {
 	size_t		 nevents;
 	size_t		 order[RIG_EVENTS];	/* of announcement */
 	size_t		 norder;
+	uint64_t	 opened_at;	/* the head of the log that was found */
 	char		 wrong[512];	/* what a thread found wrong first */
 };
 extern struct rig rig;
