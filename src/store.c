@@ -38,11 +38,11 @@ static const char *const migrations[] = {
 static int
 check_identity(struct store *st, char *err, size_t err_size)
 {
-	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
-	int64_t app = db_int(&st->w, "PRAGMA application_id", -1);
+	int64_t version = db_int(&st->w, "PRAGMA user_version", INT64_MIN);
+	int64_t app = db_int(&st->w, "PRAGMA application_id", INT64_MIN);
 	int64_t tables = db_int(&st->w, "SELECT count(*) FROM sqlite_schema", -1);
 
-	if (version == -1 || tables == -1) {
+	if (version == INT64_MIN || app == INT64_MIN || tables == -1) {
 		if (sqlite3_errcode(st->w.h) == SQLITE_NOTADB)
 			snprintf(err, err_size, "%s: this is not a database; give "
 			    "store.path another file", st->path);
@@ -73,6 +73,11 @@ migrate(struct store *st, char *err, size_t err_size)
 	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
 	char sql[128];
 
+	if (version < 0) {
+		snprintf(err, err_size, "%s: cannot read its version: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+		return -1;
+	}
 	for (int64_t i = version; i < NMIGRATIONS; i++) {
 		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d;"
 		    "PRAGMA user_version = %d", APPLICATION_ID, (int)i + 1);
@@ -108,10 +113,13 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 	 * its mode.  If it cannot be made SQLite says why.  One that exists is not
 	 * opened: closing it again would drop the locks of SQLite's own descriptors.
 	 */
-	if ((fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640)) != -1)
+	if (!st->is_ours && (fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0640)) != -1)
 		close(fd);
+	/* One that is opened again is never made anew. */
 	if (sqlite3_open_v2(st->path, &st->w.h, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+	    (st->is_ours ? 0 : SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX,
+	    NULL) != SQLITE_OK ||
 	    sqlite3_db_readonly(st->w.h, "main") == 1) {
 		snprintf(err, err_size, "%s: cannot open for writing: %s",
 		    st->path, st->w.h == NULL ? "no memory" :
@@ -455,6 +463,10 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 		return NULL;
 	}
 	st->conf = *conf;
+	if (st->conf.checkpoint_pages == 0)
+		st->conf.checkpoint_pages = WAL_PAGES_CHECKPOINT;
+	if (st->conf.retry_ms == 0)
+		st->conf.retry_ms = RETRY_MS;
 	st->lock_fd = -1;
 	st->next_seq = 1;
 	TAILQ_INIT(&st->lru);
@@ -467,6 +479,8 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	(void)pthread_mutex_init(&st->read_lock, NULL);
 	(void)pthread_cond_init(&st->queue_cond, NULL);
 	(void)pthread_cond_init(&st->read_cond, NULL);
+	(void)pthread_cond_init(&st->held_cond, NULL);
+	st->held = true;		/* until the reader runs */
 	if ((st->path = strdup(conf->path)) == NULL ||
 	    (st->marks = map_new()) == NULL ||
 	    (st->marks_by_id = map_new()) == NULL ||
@@ -511,7 +525,10 @@ store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
 	const void *data = sqlite3_column_blob(s, 5);	/* NULL when empty */
 	size_t data_len = (size_t)sqlite3_column_bytes(s, 5);
 
-	if ((f = frame_new(topic, topic_len, name, name == NULL ? 0 : name_len,
+	/* SQLite says "no memory" with a NULL, too. */
+	if (topic == NULL ||
+	    (name == NULL && sqlite3_column_type(s, 4) != SQLITE_NULL) ||
+	    (f = frame_new(topic, topic_len, name, name == NULL ? 0 : name_len,
 	    data == NULL ? "" : data, data_len,
 	    (unsigned int)sqlite3_column_int(s, 3))) == NULL)
 		return NULL;
@@ -618,9 +635,11 @@ store_close(struct store *st)
 	if (st == NULL)
 		return;
 	assert(!st->started);
-	if (st->w.h != NULL && st->is_ours && st->trouble == NULL)
-		(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (st->w.h != NULL && st->is_ours && st->trouble == NULL &&
+	    sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+	    NULL, NULL) != SQLITE_OK)
+		log_warnx("store: %s: the last checkpoint: %s; the next start does it",
+		    st->path, sqlite3_errmsg(st->w.h));
 	db_close(&st->w);
 	if (st->marks != NULL && st->marks_by_id != NULL)
 		marks_clear(st);

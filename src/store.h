@@ -40,6 +40,8 @@ struct store_conf {
 	uint64_t	 retain_bytes;		/* 0 = no limit; payload, about */
 	uint64_t	 max_queue_bytes;	/* waiting appends; beyond: busy */
 	uint64_t	 max_page_bytes_total;	/* pages not yet sent, all streams */
+	uint64_t	 checkpoint_pages;	/* new pages of WAL; 0 = 1000 */
+	int64_t		 retry_ms;		/* between reopenings; 0 = 1000 */
 };
 
 /* News for the upper rooms, called on the writer's thread. */

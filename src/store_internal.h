@@ -26,6 +26,7 @@
 #define IDEM_TTL_MS		(24 * 3600 * 1000LL)
 #define EPOCHS_KEPT		1000
 #define WAL_PAGES_CHECKPOINT	1000
+#define RETRY_MS		1000
 #define WAL_PAGES_RESTART	12000	/* readers kept it growing: wait for them */
 
 /* Every statement, prepared when first used: name of the SQL constant. */
@@ -136,6 +137,7 @@ struct store {
 	/* atomics, written by the writer */
 	_Atomic(uint64_t) head;
 	_Atomic(const char *) trouble;
+	_Atomic(bool)	 gone;			/* what was announced: serve nothing */
 	_Atomic(uint64_t) forgotten, pruned, oldest;
 	_Atomic(uint64_t) n_events, n_bytes, n_segments, n_commits, n_rows, n_dups,
 			 n_pruned, n_wal;
@@ -158,6 +160,7 @@ struct store {
 	int64_t		 last_topic_id;
 	uint64_t	 empty_topics;
 	uint64_t	 next_seq;
+	uint64_t	 stored;		/* the last announced by this run; or 0 */
 	uint64_t	 settled;
 	bool		 state_changed;
 	struct segment	*segs;			/* ascending */
@@ -185,6 +188,8 @@ struct store {
 	pthread_cond_t	 read_cond;
 	struct page_job	*jobs, **jobs_tail;
 	bool		 read_stopping;
+	bool		 hold, held;		/* the reader closes; it has closed */
+	pthread_cond_t	 held_cond;
 	pthread_t	 reader;
 	struct frame_budget page_budget;
 	struct cache	*cache;			/* the reader's */
@@ -232,6 +237,9 @@ void		 segments_drop_empty(struct store *st);
 /* store_writer.c, store_reader.c: the threads */
 void		*writer_main(void *arg);
 void		*reader_main(void *arg);
+/* The reader closes its connection, and opens no other until it is released. */
+void		 reader_hold(struct store *st);
+void		 reader_release(struct store *st);
 void		 idem_clear(struct store *st);
 int		 idem_add(struct store *st, const unsigned char *key,
 		    const unsigned char *content, uint64_t seq, uint32_t events,

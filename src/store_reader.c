@@ -154,9 +154,9 @@ find_pattern(struct walk *w, const struct topic_name *t)
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		name = (const char *)sqlite3_column_text(q, 1);
 		len = (size_t)sqlite3_column_bytes(q, 1);
-		if (name == NULL || !topic_match(t->p, t->len, name, len))
+		if (name != NULL && !topic_match(t->p, t->len, name, len))
 			continue;
-		if (add_chain(w, sqlite3_column_int64(q, 0),
+		if (name == NULL || add_chain(w, sqlite3_column_int64(q, 0),
 		    (uint64_t)sqlite3_column_int64(q, 2), name, len) == -1) {
 			rc = SQLITE_NOMEM;
 			break;
@@ -626,7 +626,7 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 
 	w.head = store_head(st).seq;		/* first of all: see the top */
 	j->pruned_before = st->prune_clock;
-	if (j->abandoned || stopping) {
+	if (j->abandoned || stopping || st->gone) {
 		j->failed = true;
 		j->done(j);
 		return;
@@ -676,13 +676,23 @@ wait_read(struct store *st, int64_t ms)
  * stays bounded, and streams may keep a page only so long (stream.h).
  */
 static struct page_job *
-take_job(struct store *st, bool *stopping)
+take_job(struct store *st, struct db *db, bool *stopping)
 {
 	struct page_job *j, **at;
 	bool full;
 
 	pthread_mutex_lock(&st->read_lock);
 	for (;;) {
+		if (st->held != st->hold) {
+			if (st->hold)
+				db_close(db);
+			st->held = st->hold;
+			pthread_cond_signal(&st->held_cond);
+		}
+		if (st->held && !st->read_stopping) {
+			(void)wait_read(st, IDLE_MS);
+			continue;
+		}
 		full = st->page_budget.bytes >= st->conf.max_page_bytes_total;
 		at = &st->jobs;
 		while (*at != NULL && full && (*at)->charge && !st->read_stopping)
@@ -715,12 +725,35 @@ reader_main(void *arg)
 	bool stopping;
 
 	thread_begin("fanfare-reader", THREAD_STEADY);
-	(void)db_open_reader(&db, st->path);
-	while ((j = take_job(st, &stopping)) != NULL)
+	while ((j = take_job(st, &db, &stopping)) != NULL)
 		run_job(st, &db, j, stopping);
 	cache_clear(st->cache);
 	db_close(&db);
+	pthread_mutex_lock(&st->read_lock);
+	st->held = st->hold = true;		/* for good */
+	pthread_cond_signal(&st->held_cond);
+	pthread_mutex_unlock(&st->read_lock);
 	return NULL;
+}
+
+void
+reader_hold(struct store *st)
+{
+	pthread_mutex_lock(&st->read_lock);
+	st->hold = true;
+	pthread_cond_signal(&st->read_cond);
+	while (!st->held)
+		(void)pthread_cond_wait(&st->held_cond, &st->read_lock);
+	pthread_mutex_unlock(&st->read_lock);
+}
+
+void
+reader_release(struct store *st)
+{
+	pthread_mutex_lock(&st->read_lock);
+	st->hold = false;
+	pthread_cond_signal(&st->read_cond);
+	pthread_mutex_unlock(&st->read_lock);
 }
 
 void

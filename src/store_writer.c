@@ -6,7 +6,9 @@
  *
  * A failure before COMMIT was asked for stores nothing.  A failure of COMMIT itself may
  * have stored everything: those appends are answered "unknown", nothing more is accepted
- * on that connection, and a new one finds out what stands (reopen()).
+ * on that connection, and a new one finds out what stands (reopen()).  So it is when a
+ * checkpoint fails: the disk that did not take those pages is not to be trusted with
+ * more, and a sync that failed is never just asked for again.
  */
 #include "config.h"
 
@@ -26,7 +28,6 @@
 #define PRUNE_IDLE_ROWS		512
 #define PRUNE_EVENTS		256	/* retention has a look after so many events */
 #define PRUNE_COMMITS		16	/* or commits */
-#define REOPEN_MS		1000
 
 /* What one transaction holds, until it is answered. */
 struct batch {
@@ -281,6 +282,16 @@ result_of(int rc, bool committing)
 	}
 }
 
+static const char full_trouble[] = "the disk is full";
+
+/* Nothing more on this connection: see reopen(). */
+static void
+writer_break(struct store *st)
+{
+	st->trouble = "writing to the database fails";
+	st->broken_since = clock_mono_ms();
+}
+
 /* Take the transaction back and tell its publishers. */
 static void
 writer_fail(struct store *st, struct batch *b, int rc, bool committing)
@@ -296,26 +307,22 @@ writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 		(void)db_exec(&st->w, "ROLLBACK");
 	idem_settle(st, false);
 	marks_rolled_back(st);
+	if (result == APPEND_FULL)
+		st->trouble = full_trouble;
+	else if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+		st->trouble = "another program holds the database's lock";
+	else
+		writer_break(st);
+	if (st->broken_since == 0 && store_recount(st) == -1) {
+		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+		writer_break(st);
+	}
 	for (a = b->appends; a != NULL; a = next) {
 		next = a->next;
 		a->result = result;
 		for (size_t i = 0; i < a->n; i++)
 			frame_unref(a->frames[i]);
 		answer(st, a);
-	}
-	if (result == APPEND_FULL)
-		st->trouble = "the disk is full";
-	else if (result == APPEND_BUSY && ((rc & 0xff) == SQLITE_BUSY ||
-	    (rc & 0xff) == SQLITE_LOCKED))
-		st->trouble = "another program holds the database's lock";
-	else {
-		st->trouble = "writing to the database fails";
-		st->broken_since = clock_mono_ms();
-		return;
-	}
-	if (store_recount(st) == -1) {
-		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
-		st->broken_since = clock_mono_ms();
 	}
 }
 
@@ -327,8 +334,8 @@ publish_batch(struct store *st, struct batch *b)
 	size_t at = 0, n = b->n;
 
 	if (n > 0) {
-		atomic_store_explicit(&st->head, b->frames[n - 1]->id.seq,
-		    memory_order_release);
+		st->stored = b->frames[n - 1]->id.seq;
+		atomic_store_explicit(&st->head, st->stored, memory_order_release);
 		st->n_rows += n;
 		st->hooks.committed(st->hooks.arg, b->frames, n, b->subscribers);
 	}
@@ -466,15 +473,19 @@ checkpoint(struct store *st)
 
 	if (st->n_wal < st->wal_checked)
 		st->wal_checked = 0;		/* it began anew */
-	if (st->n_wal < st->wal_checked + WAL_PAGES_CHECKPOINT)
+	if (st->n_wal < st->wal_checked + st->conf.checkpoint_pages)
 		return;
 	st->wal_checked = st->n_wal;
 	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
 	    st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
 	    SQLITE_CHECKPOINT_RESTART, &left, NULL);
-	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
-		log_warnx("store: %s: checkpoint: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
+	if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ||
+	    (rc & 0xff) == SQLITE_LOCKED)
+		return;
+	log_warnx("store: %s: checkpoint: %s", st->path, sqlite3_errmsg(st->w.h));
+	/* Without room the log goes on where it is, until it is full itself. */
+	if ((rc & 0xff) != SQLITE_FULL)
+		writer_break(st);
 }
 
 /* Announce what stands above the head: durable, though its publishers were told that
@@ -498,52 +509,134 @@ announce_found(struct store *st)
 			rc = SQLITE_NOMEM;
 			break;
 		}
-		atomic_store_explicit(&st->head, f->id.seq,
-		    memory_order_release);
+		st->n_rows++;
+		st->stored = f->id.seq;
+		atomic_store_explicit(&st->head, st->stored, memory_order_release);
 		st->hooks.committed(st->hooks.arg, &f, 1, &subscribers);
 	}
 	(void)sqlite3_reset(q);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-/* A new connection, which says what the old one really stored. */
-static void
-reopen(struct store *st)
+/*
+ * Write the WAL again as it reads, and sync that.  After a sync that failed the kernel
+ * takes pages for written that are not, and the next sync would say so too; what has
+ * been written anew it has to write.
+ */
+static int
+rewrite_wal(struct store *st)
 {
-	sqlite3_stmt *q;
-	uint64_t last;
-	char err[512];
+	sqlite3_file *f;
+	sqlite3_int64 size, at;
+	unsigned char *buf;
+	const int cap = 1 << 16;
+	int n, rc;
 
-	if (clock_mono_ms() - st->broken_since < REOPEN_MS)
-		return;
-	st->broken_since = clock_mono_ms();
-	/* What memory holds of the topics stays: it was right at the last commit. */
+	if ((rc = sqlite3_file_control(st->w.h, "main",
+	    SQLITE_FCNTL_JOURNAL_POINTER, &f)) != SQLITE_OK)
+		return rc;
+	if (f->pMethods == NULL)
+		return SQLITE_OK;
+	if ((buf = malloc((size_t)cap)) == NULL)
+		return SQLITE_NOMEM;
+	/* Nobody begins the WAL anew meanwhile. */
+	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
+		goto done;
+	rc = f->pMethods->xFileSize(f, &size);
+	for (at = 0; rc == SQLITE_OK && at < size; at += n) {
+		n = size - at < cap ? (int)(size - at) : cap;
+		if ((rc = f->pMethods->xRead(f, buf, n, at)) == SQLITE_OK)
+			rc = f->pMethods->xWrite(f, buf, n, at);
+	}
+	if (rc == SQLITE_OK)
+		rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+	(void)db_run(&st->w, S_commit, 0);	/* of nothing */
+done:
+	free(buf);
+	return rc;
+}
+
+/* Is all there that was announced?  -1: it cannot be told now. */
+static int
+nothing_is_gone(struct store *st)
+{
+	uint64_t last, pruned;
+	sqlite3_stmt *q;
+
+	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	last = (uint64_t)sqlite3_column_int64(q, 0);
+	if ((q = db_stmt(&st->w, S_state_get)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	pruned = (uint64_t)sqlite3_column_int64(q, 0);
+	for (size_t i = 0; i < STATEMENT_COUNT; i++)
+		(void)sqlite3_reset(st->w.stmts[i]);
+	return (last > pruned ? last : pruned) >= st->stored;
+}
+
+/* A new connection, which says what the old one really stored.  0, or -1 (logged). */
+static int
+open_again(struct store *st)
+{
+	char err[512];
+	int there, rc;
+
 	db_close(&st->w);
 	if (store_open_writer(st, err, sizeof(err)) == -1) {
 		log_warnx("store: reopen: %s", err);
-		return;
+		return -1;
 	}
-	/*
-	 * A failed fsync may have left pages that the kernel believes written.  A
-	 * checkpoint writes them again, to the database, and syncs that.
-	 */
-	if (sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_TRUNCATE,
-	    NULL, NULL) != SQLITE_OK || store_load(st, err, sizeof(err)) == -1 ||
-	    (q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
-	    sqlite3_step(q) != SQLITE_ROW) {
+	if ((there = nothing_is_gone(st)) == 0) {
+		log_error("store: %s: the disk has lost events that were "
+		    "acknowledged; restart fanfare, which then tells every reader",
+		    st->path);
+		st->trouble = "the disk has lost events: restart fanfare";
+		st->gone = true;
+		return -1;
+	}
+	/* What memory holds of the topics stays until it can be loaded again: it was
+	 * right at the last commit. */
+	if (there == -1 || (rc = rewrite_wal(st)) != SQLITE_OK ||
+	    (rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+	    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL)) != SQLITE_OK) {
+		if (there != -1)
+			st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble :
+			    "writing to the database fails";
+		log_warnx("store: reopen %s: %s", st->path, there == -1 ?
+		    sqlite3_errmsg(st->w.h) : sqlite3_errstr(rc));
+		return -1;
+	}
+	if (store_load(st, err, sizeof(err)) == -1) {
+		log_warnx("store: reopen: %s", err);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+reopen(struct store *st)
+{
+	int rc;
+
+	if (st->gone || clock_mono_ms() - st->broken_since < st->conf.retry_ms)
+		return;
+	/* With the last connection goes SQLite's index of the WAL: what is there is
+	 * then read from the file, by its checksums, not from memory. */
+	reader_hold(st);
+	rc = open_again(st);
+	reader_release(st);
+	if (rc == 0 && announce_found(st) == -1) {
 		log_warnx("store: reopen %s: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
-		return;
+		rc = -1;
 	}
-	last = (uint64_t)sqlite3_column_int64(q, 0);
-	(void)sqlite3_reset(q);
-	if (announce_found(st) == -1) {
-		log_warnx("store: reopen %s: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
+	st->broken_since = clock_mono_ms();
+	if (rc == -1)
 		return;
-	}
 	log_info("store: %s: reopened, at seq %llu", st->path,
-	    (unsigned long long)last);
+	    (unsigned long long)st->stored);
 	st->broken_since = 0;
 	st->trouble = NULL;
 }
@@ -559,11 +652,13 @@ writer_main(void *arg)
 
 	thread_begin("fanfare-writer", THREAD_PROMPT);
 	while (!stop) {
-		b.appends = take_queue(st, st->prune_more ? 1 : TICK_MS, &stop);
+		b.appends = take_queue(st, st->broken_since != 0 ?
+		    st->conf.retry_ms : st->prune_more ? 1 : TICK_MS, &stop);
 		if (st->broken_since != 0) {
 			for (a = b.appends; a != NULL; a = next) {
 				next = a->next;
-				a->result = APPEND_BUSY;
+				a->result = st->trouble == full_trouble ?
+				    APPEND_FULL : APPEND_BUSY;
 				for (size_t i = 0; i < a->n; i++)
 					frame_unref(a->frames[i]);
 				answer(st, a);
@@ -586,8 +681,12 @@ writer_main(void *arg)
 		if (marks_flush_late(st, true) != SQLITE_DONE ||
 		    db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
 		    (int64_t)st->forgotten, (int64_t)st->settled) != SQLITE_DONE ||
-		    db_run(&st->w, S_commit, 0) != SQLITE_DONE)
+		    db_run(&st->w, S_commit, 0) != SQLITE_DONE) {
+			log_warnx("store: %s: the last commit: %s", st->path,
+			    sqlite3_errmsg(st->w.h));
 			(void)db_exec(&st->w, "ROLLBACK");
+			writer_break(st);	/* nor a checkpoint, then */
+		}
 	}
 	free(b.frames);
 	free(b.subscribers);
