@@ -120,7 +120,7 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 		    sqlite3_errmsg(st->w.h));
 		goto fail;
 	}
-	(void)sqlite3_busy_timeout(st->w.h, 2000);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
 	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (check_identity(st, err, err_size) == -1)
 		goto fail;

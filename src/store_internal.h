@@ -27,6 +27,8 @@
 #define EPOCHS_KEPT		1000
 #define WAL_PAGES_CHECKPOINT	1000
 #define WAL_PAGES_RESTART	12000	/* readers kept it growing: wait for them */
+#define BUSY_MS			2000	/* the writer's patience with other programs */
+#define CHECKPOINT_BUSY_MS	50	/* and with their snapshots */
 
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\

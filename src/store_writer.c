@@ -465,6 +465,19 @@ try_batch(struct store *st, struct batch *b, bool *committing)
 	return rc;
 }
 
+/* Readers of our own leave at once; one of another program may stay for hours, and then
+ * the WAL just grows: nobody's publish waits for that. */
+static int
+run_checkpoint(struct store *st, int mode)
+{
+	int rc;
+
+	(void)sqlite3_busy_timeout(st->w.h, CHECKPOINT_BUSY_MS);
+	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, mode, NULL, NULL);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
+	return rc;
+}
+
 /*
  * The disk is full.  Use the WAL's room again, and let go what retention has done with:
  * SQLITE_OK when the transaction that failed, taken back by now, is worth another try.
@@ -482,14 +495,12 @@ make_room(struct store *st)
 	space_release(st);
 	if (store_recount(st) == -1)
 		return SQLITE_IOERR;
-	(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_RESTART,
-	    NULL, NULL);
+	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
 	space_reserve(st);
 	if ((rc = try_batch(st, &none, &committing)) != SQLITE_OK)
 		return rc;
 	/* What was freed is to be had again at once. */
-	(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_RESTART,
-	    NULL, NULL);
+	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
 	st->wal_checked = 0;
 	return SQLITE_OK;
 }
@@ -534,10 +545,10 @@ checkpoint(struct store *st)
 	st->wal_checked = st->n_wal;
 	mode = st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
 	    SQLITE_CHECKPOINT_RESTART;
-	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, mode, NULL, NULL);
+	rc = run_checkpoint(st, mode);
 	if ((rc & 0xff) == SQLITE_FULL && st->has_reserve) {
 		space_release(st);
-		rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, mode, NULL, NULL);
+		rc = run_checkpoint(st, mode);
 	}
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
 		log_warnx("store: %s: checkpoint: %s", st->path,

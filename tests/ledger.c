@@ -276,9 +276,11 @@ read_log(struct ledger *l)
 		a = try_http_receive(h, SOON);
 		ck_assert_ptr_nonnull(a);
 		page = json_loadb(a->body, a->len, 0, NULL);
-		ck_assert_msg(page != NULL && a->status == 200, "%s", a->body);
+		ck_assert_msg(page != NULL && a->status == 200, "%d %.400s", a->status,
+		    a->body);
 		gap = json_object_get(page, "gap");
-		ck_assert_msg(json_is_null(gap) || l->may_prune, "%s", a->body);
+		ck_assert_msg(json_is_null(gap) || l->may_prune, "a gap after %s: %s",
+		    l->cursor, (char *)keep(json_dumps(gap, JSON_ENCODE_ANY), free));
 		if (json_is_object(gap))
 			l->pruned = id_seq(text_at(gap, "oldest"));
 		n = json_array_size(json_object_get(page, "events"));
