@@ -329,6 +329,29 @@ reload_conf(struct server *sv, struct conf *(*reload)(void *arg), void *arg)
 	conf_free(c);
 }
 
+static void
+hold_signals(sigset_t *signals)
+{
+	/* Threads inherit the mask: signals come to sigwait() alone. */
+	(void)sigemptyset(signals);
+	(void)sigaddset(signals, SIGTERM);
+	(void)sigaddset(signals, SIGINT);
+	(void)sigaddset(signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* Scripts that rotate logs send these to whatever they know. */
+	(void)signal(SIGUSR1, SIG_IGN);
+	(void)signal(SIGUSR2, SIG_IGN);
+}
+
+void
+server_hold_signals(void)
+{
+	sigset_t signals;
+
+	hold_signals(&signals);
+}
+
 int
 server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 {
@@ -336,13 +359,7 @@ server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 	sigset_t signals;
 	int sig, code = 0;
 
-	/* Threads inherit the mask: signals come to sigwait() here alone. */
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	(void)sigaddset(&signals, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
+	hold_signals(&signals);
 	/* Nothing that it could ever run shall have more rights than it has. */
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	sv.descriptors = raise_descriptors();

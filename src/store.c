@@ -128,7 +128,7 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 		    sqlite3_errmsg(st->w.h));
 		goto fail;
 	}
-	(void)sqlite3_busy_timeout(st->w.h, 2000);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
 	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (check_identity(st, err, err_size) == -1)
 		goto fail;
@@ -150,6 +150,8 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 	}
 	(void)sqlite3_wal_autocheckpoint(st->w.h, 0);	/* before the hook: same slot */
 	(void)sqlite3_wal_hook(st->w.h, note_wal, st);
+	if (st->is_full)
+		space_limit(st);
 	return 0;
 
 fail:
@@ -415,9 +417,17 @@ open_epoch(struct store *st, char *err, size_t err_size)
 	    (int64_t)st->oldest) != SQLITE_DONE) {
 		snprintf(err, err_size, "%s: cannot write: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
+		st->nepochs--;
 		return -1;
 	}
 	return 0;
+}
+
+static int
+open_log(struct store *st, char *err, size_t err_size)
+{
+	return store_load(st, err, err_size) == -1 ||
+	    open_epoch(st, err, err_size) == -1 ? -1 : 0;
 }
 
 /* The lock is a file of its own: SQLite's belong to SQLite. */
@@ -445,7 +455,7 @@ take_lock(struct store *st, char *err, size_t err_size)
 		return -1;
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	/* Only a message depends on it. */
+	/* Only a message depends on it; and what was kept back is free (store_space.c). */
 	if (ftruncate(st->lock_fd, 0) == -1 ||
 	    pwrite(st->lock_fd, pid, (size_t)n, 0) != n)
 		log_warn("store: write %s", name);
@@ -504,9 +514,15 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 		    sqlite3_errmsg(st->w.h));
 		goto fail;
 	}
-	if (store_load(st, err, err_size) == -1 ||
-	    open_epoch(st, err, err_size) == -1)
+	/* On a full disk there is room in the WAL, once it begins anew. */
+	if (open_log(st, err, err_size) == -1 &&
+	    (sqlite3_errcode(st->w.h) != SQLITE_FULL ||
+	    sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_RESTART,
+	    NULL, NULL) != SQLITE_OK || open_log(st, err, err_size) == -1))
 		goto fail;
+	space_reserve(st);
+	if (!st->has_reserve)
+		space_release(st);
 	st->head = st->next_seq - 1;
 	return st;
 

@@ -28,6 +28,8 @@
 #define WAL_PAGES_CHECKPOINT	1000
 #define RETRY_MS		1000
 #define WAL_PAGES_RESTART	12000	/* readers kept it growing: wait for them */
+#define BUSY_MS			2000	/* the writer's patience with other programs */
+#define CHECKPOINT_BUSY_MS	50	/* and with their snapshots */
 
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\
@@ -174,6 +176,9 @@ struct store {
 	struct map	*idem;
 	struct idem_list idems;
 	int64_t		 broken_since;		/* 0: not */
+	bool		 has_reserve;		/* store_space.c */
+	bool		 is_full;		/* the database may not grow */
+	int64_t		 room_tried;		/* when a full disk was last dealt with */
 	pthread_t	 writer;
 
 	/* queue_lock */
@@ -233,6 +238,14 @@ struct segment	*segment_of(struct store *st, uint64_t segment, bool make,
 		    int64_t now_ms);
 int		 segments_write(struct store *st);
 void		 segments_drop_empty(struct store *st);
+
+/* store_space.c: a full disk; the writer's thread.  Keep something back, if there is
+ * room for it; then the database may grow again. */
+void		 space_reserve(struct store *st);
+/* Give it back: from now on the database may not grow. */
+void		 space_release(struct store *st);
+/* A new connection has to be told again. */
+void		 space_limit(struct store *st);
 
 /* store_writer.c, store_reader.c: the threads */
 void		*writer_main(void *arg);

@@ -28,6 +28,7 @@
 #define PRUNE_IDLE_ROWS		512
 #define PRUNE_EVENTS		256	/* retention has a look after so many events */
 #define PRUNE_COMMITS		16	/* or commits */
+#define ROOM_MS			100	/* between two tries to make room */
 
 /* What one transaction holds, until it is answered. */
 struct batch {
@@ -292,21 +293,28 @@ writer_break(struct store *st)
 	st->broken_since = clock_mono_ms();
 }
 
-/* Take the transaction back and tell its publishers. */
+static void
+take_back(struct store *st)
+{
+	if (st->prune_clock & 1)
+		st->prune_clock++;
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	idem_settle(st, false);
+	marks_rolled_back(st);
+}
+
+/* The transaction was taken back: tell its publishers. */
 static void
 writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 {
 	enum append_result result = result_of(rc, committing);
 	struct append *a, *next;
 
-	if (st->prune_clock & 1)
-		st->prune_clock++;
-	log_warnx("store: %s: %s failed: %s", st->path,
-	    committing ? "commit" : "write", sqlite3_errstr(rc));
-	if (sqlite3_get_autocommit(st->w.h) == 0)
-		(void)db_exec(&st->w, "ROLLBACK");
-	idem_settle(st, false);
-	marks_rolled_back(st);
+	/* A full disk was told by who made room; it may stay so for days. */
+	if (result != APPEND_FULL)
+		log_warnx("store: %s: %s failed: %s", st->path,
+		    committing ? "commit" : "write", sqlite3_errstr(rc));
 	if (result == APPEND_FULL)
 		st->trouble = full_trouble;
 	else if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
@@ -440,25 +448,91 @@ reserve(struct batch *b)
 	return 0;
 }
 
+/* What follows every commit. */
 static void
-run_batch(struct store *st, struct batch *b)
+committed(struct store *st)
 {
-	bool committing = false;
-	int rc;
-
-	rc = reserve(b) == -1 ? SQLITE_NOMEM :
-	    commit_batch(st, b, clock_wall_ms(), &committing);
-	if (rc != SQLITE_OK) {
-		writer_fail(st, b, rc, committing);
-		return;
-	}
 	if (st->prune_clock & 1)
 		st->prune_clock++;
 	idem_settle(st, true);
 	marks_committed(st);
 	segments_drop_empty(st);
-	if (st->trouble != NULL) {
-		log_info("store: %s: commits work again", st->path);
+}
+
+static int
+try_batch(struct store *st, struct batch *b, bool *committing)
+{
+	int rc = reserve(b) == -1 ? SQLITE_NOMEM :
+	    commit_batch(st, b, clock_wall_ms(), committing);
+
+	if (rc == SQLITE_OK)
+		committed(st);
+	else
+		take_back(st);
+	return rc;
+}
+
+/* Readers of our own leave at once; one of another program may stay for hours, and then
+ * the WAL just grows: nobody's publish waits for that. */
+static int
+run_checkpoint(struct store *st, int mode)
+{
+	int rc;
+
+	(void)sqlite3_busy_timeout(st->w.h, CHECKPOINT_BUSY_MS);
+	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, mode, NULL, NULL);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
+	return rc;
+}
+
+/*
+ * The disk is full.  Use the WAL's room again, and let go what retention has done with:
+ * SQLITE_OK when the transaction that failed, taken back by now, is worth another try.
+ */
+static int
+make_room(struct store *st)
+{
+	struct batch none = { 0 };
+	bool committing = false;
+	int rc;
+
+	if (clock_mono_ms() - st->room_tried < ROOM_MS)
+		return SQLITE_FULL;
+	st->room_tried = clock_mono_ms();
+	space_release(st);
+	if (store_recount(st) == -1)
+		return SQLITE_IOERR;
+	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
+	space_reserve(st);
+	if ((rc = try_batch(st, &none, &committing)) != SQLITE_OK)
+		return rc;
+	/* What was freed is to be had again at once. */
+	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
+	st->wal_checked = 0;
+	return SQLITE_OK;
+}
+
+static void
+run_batch(struct store *st, struct batch *b)
+{
+	bool committing = false;
+	int rc = try_batch(st, b, &committing);
+
+	if ((rc & 0xff) == SQLITE_FULL) {
+		committing = false;
+		if ((rc = make_room(st)) == SQLITE_OK)
+			rc = try_batch(st, b, &committing);
+		if (rc == SQLITE_OK)
+			st->room_tried = 0;
+	}
+	if (rc != SQLITE_OK) {
+		writer_fail(st, b, rc, committing);
+		return;
+	}
+	/* An empty transaction finds room where no event does. */
+	if (st->trouble != NULL && (b->n > 0 || !st->is_full)) {
+		if (!st->is_full)
+			log_info("store: %s: commits work again", st->path);
 		st->trouble = NULL;
 	}
 	publish_batch(st, b);
@@ -469,16 +543,20 @@ run_batch(struct store *st, struct batch *b)
 static void
 checkpoint(struct store *st)
 {
-	int rc, left = 0;
+	int rc, mode;
 
 	if (st->n_wal < st->wal_checked)
 		st->wal_checked = 0;		/* it began anew */
 	if (st->n_wal < st->wal_checked + st->conf.checkpoint_pages)
 		return;
 	st->wal_checked = st->n_wal;
-	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-	    st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
-	    SQLITE_CHECKPOINT_RESTART, &left, NULL);
+	mode = st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
+	    SQLITE_CHECKPOINT_RESTART;
+	rc = run_checkpoint(st, mode);
+	if ((rc & 0xff) == SQLITE_FULL && st->has_reserve) {
+		space_release(st);
+		rc = run_checkpoint(st, mode);
+	}
 	if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ||
 	    (rc & 0xff) == SQLITE_LOCKED)
 		return;
@@ -667,6 +745,8 @@ writer_main(void *arg)
 			continue;
 		}
 		now = clock_mono_ms();
+		if (now - tick >= TICK_MS)
+			space_reserve(st);
 		/* An idle second, or retention in arrears: a transaction of its own. */
 		if (b.appends != NULL || st->prune_more || now - tick >= TICK_MS)
 			run_batch(st, &b);

@@ -406,8 +406,19 @@ tell_given(void)
 static pid_t
 launch(char *const *args, const char *log)
 {
-	pid_t pid = fork();
+	sigset_t all, before;
+	pid_t pid;
 
+	/* Check ends the whole group of processes from its handlers: none of them may
+	 * run in the child before it is another program. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -556,13 +567,19 @@ server_start(const char *option, ...)
 	return s;
 }
 
+void
+server_launch(struct server *s)
+{
+	ck_assert_msg(s->pid == 0, "it still runs");
+	s->pid = launch(s->args, s->log);
+}
+
 int64_t
 server_restart(struct server *s)
 {
 	int64_t ms;
 
-	ck_assert_msg(s->pid == 0, "it still runs");
-	s->pid = launch(s->args, s->log);
+	server_launch(s);
 	ms = wait_ready(s);
 	ck_assert_msg(ms >= 0, "the server did not start again: %s",
 	    read_whole(s->log));

@@ -71,6 +71,7 @@ struct server	*server_start(const char *option, ...)
 		    __attribute__((sentinel));
 /* The same server again: same ports, same store.  Returns ms until ready. */
 int64_t	server_restart(struct server *s);
+void	server_launch(struct server *s);	/* without waiting */
 void	server_kill(struct server *s);		/* SIGKILL, and reaped */
 void	server_signal(struct server *s, int sig);
 /* Wait for its end: the exit code, or -1 at the deadline or when a signal
