@@ -387,6 +387,9 @@ http_free(struct http *h)
 		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
 	auth_pool_free(h->pool);
+	/* A commit that took longer than STOP_MS is told to nobody. */
+	if (h->waiting > 0)
+		(void)mailbox_take(h->box);
 	mailbox_free(h->box);
 	close(h->epfd);
 	auth_free(h->auth);
@@ -462,11 +465,17 @@ take_reload(struct http *h, struct auth *auth)
 		auth_free(auth);
 		return;
 	}
+	(void)auth_key_ids(auth, ids, n);
+	/* First, for a key that is gone must not leave streams behind. */
+	if (hub_keep_keys(h->conf.hub, ids, n) == -1) {
+		log_warnx("http: reload: no memory; the old keys stay");
+		auth_free(auth);
+		free(ids);
+		return;
+	}
+	free(ids);
 	auth_free(h->auth);
 	h->auth = auth;
-	(void)auth_key_ids(auth, ids, n);
-	hub_keep_keys(h->conf.hub, ids, n);
-	free(ids);
 	log_info("http: keys and topic rules are reloaded");
 }
 
@@ -536,12 +545,10 @@ take_mail(struct http *h)
 			break;
 		case HTTP_LEAVE:
 			leave_queue(h);
-			free(m);
 			break;
 		case HTTP_STOP:
 			h->ending = true;
 			h->stop_by = clock_mono_ms() + LINGER_MS;
-			free(m);
 			break;
 		}
 	}
@@ -637,21 +644,11 @@ http_start(struct http *h)
 	return 0;
 }
 
-static void
-post(struct http *h, enum http_msg kind)
-{
-	struct msg *m;
-
-	if ((m = calloc(1, sizeof(*m))) == NULL)
-		abort();		/* nothing else would end the thread */
-	m->kind = kind;
-	mailbox_post(h->box, m, true);
-}
-
 void
 http_leave_queue(struct http *h)
 {
-	post(h, HTTP_LEAVE);
+	h->leave.kind = HTTP_LEAVE;
+	mailbox_post(h->box, &h->leave, true);
 }
 
 void
@@ -659,7 +656,8 @@ http_stop(struct http *h)
 {
 	if (!h->started)
 		return;
-	post(h, HTTP_STOP);
+	h->stop.kind = HTTP_STOP;
+	mailbox_post(h->box, &h->stop, true);
 	(void)pthread_join(h->thread, NULL);
 	h->started = false;
 }

@@ -46,6 +46,7 @@ struct http {
 	bool		 ending;	/* those that are open may finish first */
 	bool		 stopping;
 	int64_t		 stop_by;	/* monotonic ms: ending, then stopping */
+	struct msg	 leave, stop;	/* made beforehand: the end needs no memory */
 	bool		 started;
 	pthread_t	 thread;
 };
