@@ -13,9 +13,11 @@
 #include "http.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -570,6 +572,36 @@ wait_time(struct http *h)
 	return wait;
 }
 
+/*
+ * When accept() fails for want of descriptors or memory, libmicrohttpd leaves the socket
+ * alone until a connection that it has is closed: with idle ones behind a proxy that may
+ * take a minute, with busy ones for ever.  Who waits on the socket for a second though
+ * there is room gets the door opened by a connection that ends at once.
+ */
+static void
+look_after_queue(struct http *h, struct listener *l)
+{
+	const unsigned int limit = l->admin ? ADMIN_CONNECTIONS :
+	    (unsigned int)h->conf.max_connections;
+	struct sockaddr sa = { .sa_family = AF_UNIX };
+	struct pollfd pfd = { .events = POLLIN };
+	const union MHD_DaemonInfo *info;
+	int pair[2];
+
+	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	if (l->fd != -1 || info == NULL || info->num_connections >= limit ||
+	    (info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_LISTEN_FD)) == NULL)
+		return;
+	pfd.fd = info->listen_fd;
+	if (poll(&pfd, 1, 0) != 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
+	    0, pair) == -1)
+		return;			/* nobody waits; or again in a second */
+	close(pair[0]);
+	(void)MHD_add_connection(l->daemon, pair[1], &sa, sizeof(sa));
+	(void)MHD_run(l->daemon);	/* it ends */
+	(void)MHD_run(l->daemon);	/* and the socket is back */
+}
+
 static void
 run_daemons(struct http *h, bool all)
 {
@@ -612,6 +644,11 @@ http_main(void *arg)
 				l->ready = true;
 		take_mail(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
+		if (clock_mono_ms() - h->looked_at >= WAIT_MS) {
+			h->looked_at = clock_mono_ms();
+			for (size_t i = 0; i < h->nlisteners; i++)
+				look_after_queue(h, &h->listeners[i]);
+		}
 		if (h->ending)
 			end_when_idle(h);
 	}
