@@ -648,6 +648,7 @@ http_main(void *arg)
 			h->looked_at = clock_mono_ms();
 			for (size_t i = 0; i < h->nlisteners; i++)
 				look_after_queue(h, &h->listeners[i]);
+			log_tell_dropped();
 		}
 		if (h->ending)
 			end_when_idle(h);
