@@ -593,10 +593,8 @@ START_TEST(R7_a_server_without_memory_sheds_load_and_loses_nothing)
 	char *body = keep(malloc(EVENTS * (strlen(event) + 1) + 2), free), *at = body;
 	struct server *s;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	printf("skipped: a sanitizer has its memory elsewhere\n");
-	return;
-#endif
+	if (!faults_possible())
+		return;
 	for (int i = 0; i < EVENTS; i++)
 		at += sprintf(at, "%c%s", i == 0 ? '[' : ',', event);
 	*at++ = ']';

@@ -55,7 +55,7 @@ faults_possible(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
     __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	printf("skipped: a sanitizer has the calls that fault_preload.so fails\n");
+	printf("skipped: a sanitizer has the memory and the calls that would fail\n");
 	return false;
 #else
 	if (library() == NULL) {
