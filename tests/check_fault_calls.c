@@ -26,6 +26,7 @@
 #define ACKS_MAX	64
 #define KEPT		20		/* events per topic */
 #define BATCH		25
+#define HISTORY		"/history?topic=f/a&limit=5"
 #define RECOVERY_MS	8000		/* a store that failed is opened again in one second */
 
 /* The server under test, and what was done to it last: told when it goes wrong. */
@@ -57,6 +58,9 @@ static struct follower followers[] = {
 	{ .path = "/events?topic=f/**&format=envelope" },
 };
 #define NFOLLOWERS	(sizeof followers / sizeof *followers)
+
+/* Headers with a token that may read f/a, and with two that may not. */
+static const char *good, *forged, *elsewhere;
 
 static struct fate fates[ACKS_MAX];
 static int nfates;
@@ -242,6 +246,17 @@ followers_settle(void)
 	}
 }
 
+/* Whatever fails, nobody is let in for it. */
+static void
+stays_out(const char *headers)
+{
+	struct answer *a = try_ask(sv->port, "GET", HISTORY, headers, NULL);
+
+	ck_assert_msg(a == NULL || a->status != 200, "%s: let in with %s, at %s", doing,
+	    headers, faults->site);
+	answer_free(a);
+}
+
 /* What a server is asked for in a minute, in a tenth of a second. */
 static void
 session(void)
@@ -255,7 +270,7 @@ session(void)
 		(void)stream_head(st, 50);
 	publish_batch();
 	pump_all();
-	answer_free(try_ask(sv->port, "GET", "/history?topic=f/a&limit=5", AUTH, NULL));
+	answer_free(try_ask(sv->port, "GET", HISTORY, AUTH, NULL));
 	server_signal(sv, SIGHUP);
 	(void)publish_one(AUTH);
 	if (st != NULL)
@@ -267,7 +282,10 @@ session(void)
 		(void)stream_head(st, 50);
 		stream_close(st);
 	}
-	answer_free(try_ask(sv->port, "GET", "/events?topic=secret", "", NULL));
+	answer_free(try_ask(sv->port, "GET", HISTORY, good, NULL));
+	stays_out(forged);
+	stays_out(elsewhere);
+	stays_out("");
 	answer_free(try_ask(sv->port, "GET", "/healthz", "", NULL));
 	answer_free(try_ask(sv->admin_port, "GET", "/metrics", "", NULL));
 	(void)publish_one(AUTH);
@@ -375,6 +393,12 @@ serve(void)
 	    "--server.threads=2", "--stream.heartbeat=1s", NULL);
 	for (size_t i = 0; i < NFOLLOWERS; i++)
 		followers[i] = (struct follower){ .path = followers[i].path };
+	good = fmt(BEARER "%s\r\n", token_for(3600, NULL, "f/a"));
+	elsewhere = fmt(BEARER "%s\r\n", token_for(3600, NULL, "f/b"));
+	forged = fmt(BEARER "%s\r\n", token("another-key-0123456789-0123456789-0123",
+	    fmt("{\"exp\":%lld,\"fanfare\":{\"subscribe\":[\"f/a\"]}}",
+	    (long long)wall_s() + 3600)));
+	ck_assert_int_eq(get(sv, HISTORY, good)->status, 200);
 }
 
 static bool
