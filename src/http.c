@@ -13,9 +13,11 @@
 #include "http.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -387,6 +389,9 @@ http_free(struct http *h)
 		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
 	auth_pool_free(h->pool);
+	/* A commit that took longer than STOP_MS is told to nobody. */
+	if (h->waiting > 0)
+		(void)mailbox_take(h->box);
 	mailbox_free(h->box);
 	close(h->epfd);
 	auth_free(h->auth);
@@ -462,11 +467,17 @@ take_reload(struct http *h, struct auth *auth)
 		auth_free(auth);
 		return;
 	}
+	(void)auth_key_ids(auth, ids, n);
+	/* First, for a key that is gone must not leave streams behind. */
+	if (hub_keep_keys(h->conf.hub, ids, n) == -1) {
+		log_warnx("http: reload: no memory; the old keys stay");
+		auth_free(auth);
+		free(ids);
+		return;
+	}
+	free(ids);
 	auth_free(h->auth);
 	h->auth = auth;
-	(void)auth_key_ids(auth, ids, n);
-	hub_keep_keys(h->conf.hub, ids, n);
-	free(ids);
 	log_info("http: keys and topic rules are reloaded");
 }
 
@@ -536,12 +547,10 @@ take_mail(struct http *h)
 			break;
 		case HTTP_LEAVE:
 			leave_queue(h);
-			free(m);
 			break;
 		case HTTP_STOP:
 			h->ending = true;
 			h->stop_by = clock_mono_ms() + LINGER_MS;
-			free(m);
 			break;
 		}
 	}
@@ -561,6 +570,36 @@ wait_time(struct http *h)
 			h->listeners[i].due = true;
 		}
 	return wait;
+}
+
+/*
+ * When accept() fails for want of descriptors or memory, libmicrohttpd leaves the socket
+ * alone until a connection that it has is closed: with idle ones behind a proxy that may
+ * take a minute, with busy ones for ever.  Who waits on the socket for a second though
+ * there is room gets the door opened by a connection that ends at once.
+ */
+static void
+look_after_queue(struct http *h, struct listener *l)
+{
+	const unsigned int limit = l->admin ? ADMIN_CONNECTIONS :
+	    (unsigned int)h->conf.max_connections;
+	struct sockaddr sa = { .sa_family = AF_UNIX };
+	struct pollfd pfd = { .events = POLLIN };
+	const union MHD_DaemonInfo *info;
+	int pair[2];
+
+	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	if (l->fd != -1 || info == NULL || info->num_connections >= limit ||
+	    (info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_LISTEN_FD)) == NULL)
+		return;
+	pfd.fd = info->listen_fd;
+	if (poll(&pfd, 1, 0) != 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
+	    0, pair) == -1)
+		return;			/* nobody waits; or again in a second */
+	close(pair[0]);
+	(void)MHD_add_connection(l->daemon, pair[1], &sa, sizeof(sa));
+	(void)MHD_run(l->daemon);	/* it ends */
+	(void)MHD_run(l->daemon);	/* and the socket is back */
 }
 
 static void
@@ -605,6 +644,12 @@ http_main(void *arg)
 				l->ready = true;
 		take_mail(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
+		if (clock_mono_ms() - h->looked_at >= WAIT_MS) {
+			h->looked_at = clock_mono_ms();
+			for (size_t i = 0; i < h->nlisteners; i++)
+				look_after_queue(h, &h->listeners[i]);
+			log_tell_dropped();
+		}
 		if (h->ending)
 			end_when_idle(h);
 	}
@@ -637,21 +682,11 @@ http_start(struct http *h)
 	return 0;
 }
 
-static void
-post(struct http *h, enum http_msg kind)
-{
-	struct msg *m;
-
-	if ((m = calloc(1, sizeof(*m))) == NULL)
-		abort();		/* nothing else would end the thread */
-	m->kind = kind;
-	mailbox_post(h->box, m, true);
-}
-
 void
 http_leave_queue(struct http *h)
 {
-	post(h, HTTP_LEAVE);
+	h->leave.kind = HTTP_LEAVE;
+	mailbox_post(h->box, &h->leave, true);
 }
 
 void
@@ -659,7 +694,8 @@ http_stop(struct http *h)
 {
 	if (!h->started)
 		return;
-	post(h, HTTP_STOP);
+	h->stop.kind = HTTP_STOP;
+	mailbox_post(h->box, &h->stop, true);
 	(void)pthread_join(h->thread, NULL);
 	h->started = false;
 }

@@ -46,6 +46,8 @@ struct http {
 	bool		 ending;	/* those that are open may finish first */
 	bool		 stopping;
 	int64_t		 stop_by;	/* monotonic ms: ending, then stopping */
+	int64_t		 looked_at;	/* monotonic ms: look_after_queue() */
+	struct msg	 leave, stop;	/* made beforehand: the end needs no memory */
 	bool		 started;
 	pthread_t	 thread;
 };

@@ -69,6 +69,9 @@ struct shard {
 	int		 epfd;
 	pthread_t	 thread;
 	bool		 started, stop;
+	/* Made beforehand: the end must not hang on memory. */
+	struct msg	 stop_msg;
+	struct drain	 drain;
 	struct stream_list all, wheel[WHEEL_SLOTS];
 	int64_t		 wheel_at;	/* the tick the wheel stands at */
 	size_t		 nstreams, njobs;
@@ -189,8 +192,10 @@ shard_new(const struct shard_conf *c)
 		log_warn("shard: epoll_ctl");
 		goto fail_box;
 	}
-	if ((sh->env.index = index_new(sizeof(struct node))) == NULL)
+	if ((sh->env.index = index_new(sizeof(struct node))) == NULL) {
+		log_warn("shard: index");
 		goto fail_box;
+	}
 	tail_init(&sh->env.tail, sh->env.index, c->tail_bytes);
 	return sh;
 
@@ -396,8 +401,7 @@ take_mail(struct shard *sh)
 			take_page(sh, (struct page_job *)m);
 			break;
 		case SHARD_DRAIN:
-			take_drain(sh, ((struct drain *)m)->over_ms);
-			free(m);
+			take_drain(sh, sh->drain.over_ms);
 			break;
 		case SHARD_KEYS:
 			take_keys(sh, (struct keys *)m);
@@ -405,7 +409,6 @@ take_mail(struct shard *sh)
 			break;
 		case SHARD_STOP:
 			sh->stop = true;
-			free(m);
 			break;
 		}
 	}
@@ -573,12 +576,8 @@ shard_start(struct shard *sh)
 }
 
 static void
-post_new(struct shard *sh, struct msg *m, int kind)
+post(struct shard *sh, struct msg *m, enum shard_msg kind)
 {
-	if (m == NULL) {
-		log_warn("shard");
-		return;
-	}
 	m->kind = kind;
 	mailbox_post(sh->box, m, true);
 }
@@ -588,7 +587,7 @@ shard_stop(struct shard *sh)
 {
 	if (!sh->started)
 		return;
-	post_new(sh, calloc(1, sizeof(struct msg)), SHARD_STOP);
+	post(sh, &sh->stop_msg, SHARD_STOP);
 	(void)pthread_join(sh->thread, NULL);
 	sh->started = false;
 }
@@ -616,10 +615,11 @@ sweep(struct shard *sh)
 		case SHARD_PAGE:
 			page_job_free((struct page_job *)m);
 			break;
-		case SHARD_DRAIN:
 		case SHARD_KEYS:
-		case SHARD_STOP:
 			free(m);
+			break;
+		case SHARD_DRAIN:
+		case SHARD_STOP:
 			break;
 		}
 	}
@@ -687,30 +687,28 @@ void
 shard_adopt(struct shard *sh, struct stream *s)
 {
 	s->msg.bytes = 0;
-	post_new(sh, &s->msg, SHARD_ADOPT);
+	post(sh, &s->msg, SHARD_ADOPT);
 }
 
 void
 shard_drain(struct shard *sh, int64_t over_ms)
 {
-	struct drain *d = calloc(1, sizeof(*d));
-
-	if (d != NULL)
-		d->over_ms = over_ms;
-	post_new(sh, (struct msg *)d, SHARD_DRAIN);
+	sh->drain.over_ms = over_ms;
+	post(sh, &sh->drain.msg, SHARD_DRAIN);
 }
 
-void
+int
 shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n)
 {
 	struct keys *k = calloc(1, sizeof(*k) + n * sizeof(ids[0]));
 
-	if (k != NULL) {
-		k->n = n;
-		if (n > 0)
-			memcpy(k->ids, ids, n * sizeof(ids[0]));
-	}
-	post_new(sh, (struct msg *)k, SHARD_KEYS);
+	if (k == NULL)
+		return -1;
+	k->n = n;
+	if (n > 0)
+		memcpy(k->ids, ids, n * sizeof(ids[0]));
+	post(sh, &k->msg, SHARD_KEYS);
+	return 0;
 }
 
 size_t

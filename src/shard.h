@@ -54,10 +54,11 @@ void	shard_load(struct shard *sh, struct frame **frames, size_t n,
 	    uint64_t floor);
 /* Takes the stream, its socket in it. */
 void	shard_adopt(struct shard *sh, struct stream *s);
-/* Tell all streams to go, spread over so long; later ones at once. */
+/* Tell all streams to go, spread over so long; later ones at once.  Once. */
 void	shard_drain(struct shard *sh, int64_t over_ms);
-/* End streams that lean on a key which is not one of these.  Copies. */
-void	shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n);
+/* End streams that lean on a key which is not one of these.  Copies.  0 or -1 (no
+ * memory). */
+int	shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n);
 
 /* Any thread: how many streams; when its thread last turned (monotonic ms). */
 size_t	shard_streams(const struct shard *sh);

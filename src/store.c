@@ -201,6 +201,9 @@ recount_newest(struct store *st)
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		s->events++;
 		s->bytes += (uint64_t)sqlite3_column_int64(q, 4) + EVENT_OVERHEAD;
+		st->stamped_ms = sqlite3_column_int64(q, 3);
+		if (st->stamped_ms < s->first_ms)
+			s->first_ms = st->stamped_ms;
 	}
 	(void)sqlite3_reset(q);
 	s->changed = true;
@@ -305,7 +308,7 @@ load_idem(struct store *st)
 	idem_clear(st);
 	if ((q = db_stmt(&st->w, S_idem_all)) == NULL)
 		return -1;
-	(void)sqlite3_bind_int64(q, 1, clock_wall_ms() - IDEM_TTL_MS);
+	(void)sqlite3_bind_int64(q, 1, store_age_ms(st) - IDEM_TTL_MS);
 	(void)sqlite3_bind_int64(q, 2, IDEM_MAX);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		if (sqlite3_column_bytes(q, 3) != STORE_HASH_BYTES ||
@@ -383,6 +386,7 @@ store_load(struct store *st, char *err, size_t err_size)
 		goto fail;
 	if (st->next_seq <= last)
 		st->next_seq = last + 1;
+	store_note_stamp(st, st->next_seq, clock_wall_ms());
 	st->oldest = st->nsegs > 0 ? st->segs[0].segment << SEGMENT_SHIFT : last + 1;
 	return 0;
 

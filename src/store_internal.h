@@ -173,6 +173,11 @@ struct store {
 	bool		 prune_more;		/* the last step did not finish */
 	size_t		 unpruned, unpruned_commits;	/* events, since that step */
 	uint64_t	 wal_checked;		/* its pages at the last checkpoint */
+	/* The clock of retention: store_age_ms(). */
+	int64_t		 aged_ms, aged_at, jumped_at;
+	int64_t		 stamped_ms;		/* of the newest event */
+	uint64_t	 back_seq;		/* all up to this one were stored ... */
+	int64_t		 back_ms;		/* ... before this: the clock went back */
 	struct map	*idem;
 	struct idem_list idems;
 	int64_t		 broken_since;		/* 0: not */
@@ -211,6 +216,12 @@ int		 store_open_writer(struct store *st, char *err, size_t err_size);
 /* Make a frame of an event_get row. */
 struct frame	*store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
 		    const char *topic, size_t topic_len);
+
+/* store_prune.c.  What time it is for all that grows old, which no stamp needs to be: a
+ * wall clock that jumps forward for less than ten minutes ages nothing. */
+int64_t		 store_age_ms(struct store *st);
+/* An event is stamped with this. */
+void		 store_note_stamp(struct store *st, uint64_t seq, int64_t ms);
 
 /* store_marks.c: topics in memory; the writer's thread but for store_mark_peek */
 struct mark	*marks_get(struct store *st, const char *name, size_t len);

@@ -15,8 +15,59 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "store_internal.h"
+
+#define JUMP_MS		(60 * 1000)	/* forward, more than time that passed */
+#define BELIEVE_MS	(10 * 60 * 1000)	/* such a jump that lasts is the truth */
+
+int64_t
+store_age_ms(struct store *st)
+{
+	int64_t wall = clock_wall_ms(), mono = clock_mono_ms();
+	int64_t expected = st->aged_ms + (mono - st->aged_at);
+
+	if (st->aged_at == 0 || wall <= expected + JUMP_MS)
+		st->jumped_at = 0;
+	else if (st->jumped_at == 0)
+		st->jumped_at = mono;
+	st->aged_ms = st->jumped_at != 0 && mono - st->jumped_at < BELIEVE_MS ?
+	    expected : wall;
+	st->aged_at = mono;
+	return st->aged_ms;
+}
+
+void
+store_note_stamp(struct store *st, uint64_t seq, int64_t ms)
+{
+	if (ms < st->stamped_ms) {
+		st->back_seq = seq - 1;
+		st->back_ms = ms;
+	}
+	st->stamped_ms = ms;
+}
+
+/* When an event was stored, at the latest: what a clock ahead of time has stamped would
+ * hold up all that follows. */
+static int64_t
+stored_ms(const struct store *st, uint64_t seq, int64_t stamp)
+{
+	return seq <= st->back_seq && st->back_ms < stamp ? st->back_ms : stamp;
+}
+
+/* The same of the oldest segment's first. */
+static int64_t
+oldest_ms(const struct store *st, int64_t now_ms)
+{
+	int64_t ms = stored_ms(st, st->segs[0].segment << SEGMENT_SHIFT,
+	    st->segs[0].first_ms);
+
+	for (size_t i = 1; ms > now_ms && i < st->nsegs; i++)
+		if (st->segs[i].first_ms < ms)
+			ms = st->segs[i].first_ms;
+	return ms;
+}
 
 /* The segment's counters; with `make` appended when it is new and the highest. */
 struct segment *
@@ -154,6 +205,7 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 static int
 load_front(struct store *st)
 {
+	int64_t least = INT64_MAX;
 	sqlite3_stmt *q;
 	struct front_row *r;
 	int rc;
@@ -182,6 +234,15 @@ load_front(struct store *st)
 		r->bytes = (uint64_t)sqlite3_column_int64(q, 4);
 	}
 	(void)sqlite3_reset(q);
+	/* None is younger than one that follows it: see stored_ms(). */
+	for (size_t i = 1; i < st->nsegs; i++)
+		if (st->segs[i].first_ms < least)
+			least = st->segs[i].first_ms;
+	for (size_t i = st->front_n; i-- > 0;) {
+		if (st->front[i].time > least)
+			st->front[i].time = least;
+		least = st->front[i].time;
+	}
 	return rc;
 }
 
@@ -207,7 +268,7 @@ prune_step(struct store *st, int64_t now_ms, size_t max_rows)
 			/* Nothing in it can be due before its first event is. */
 			if (!(st->conf.retain_bytes > 0 &&
 			    st->n_bytes > st->conf.retain_bytes) &&
-			    !(st->conf.retain_age_ms > 0 && st->segs[0].first_ms <
+			    !(st->conf.retain_age_ms > 0 && oldest_ms(st, now_ms) <
 			    now_ms - st->conf.retain_age_ms))
 				break;
 			if ((rc = load_front(st)) != SQLITE_DONE)
@@ -223,7 +284,8 @@ prune_step(struct store *st, int64_t now_ms, size_t max_rows)
 		if (!(st->conf.retain_bytes > 0 &&
 		    st->n_bytes > st->conf.retain_bytes) &&
 		    !(st->conf.retain_age_ms > 0 &&
-		    r->time < now_ms - st->conf.retain_age_ms))
+		    stored_ms(st, r->seq, r->time) <
+		    now_ms - st->conf.retain_age_ms))
 			break;
 		if (max_rows-- == 0) {
 			st->prune_more = true;

@@ -153,6 +153,7 @@ stage_event(struct store *st, struct frame *f, int64_t now_ms)
 	id.epoch = st->epochs[st->nepochs - 1].epoch;
 	id.seq = next_seq(st);
 	frame_stamp(f, id, m->w_newest, m->w_nth + 1, now_ms);
+	store_note_stamp(st, id.seq, now_ms);
 	if ((rc = insert_event(st, f, m)) != SQLITE_DONE)
 		return rc;
 	m->w_newest = id.seq;
@@ -205,7 +206,7 @@ stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
 	a->result = APPEND_OK;
 	if (a->has_key &&
 	    (e = map_get(st->idem, a->key, STORE_HASH_BYTES)) != NULL &&
-	    e->time > now_ms - IDEM_TTL_MS) {
+	    e->time > store_age_ms(st) - IDEM_TTL_MS) {
 		if (memcmp(e->content, a->content, STORE_HASH_BYTES) != 0 ||
 		    e->events != a->n)
 			a->result = APPEND_CONFLICT;
@@ -224,7 +225,7 @@ stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
 		b->frames[b->n++] = a->frames[i];
 	}
 	a->first = store_id_of(st, first);
-	return a->has_key ? stage_key(st, a, first, now_ms) : SQLITE_DONE;
+	return a->has_key ? stage_key(st, a, first, store_age_ms(st)) : SQLITE_DONE;
 }
 
 /* Everything waiting, up to a limit, in order.  NULL when stopping and nothing waits. */
@@ -405,7 +406,7 @@ commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing
 	for (a = b->appends; a != NULL; a = a->next)
 		if ((rc = stage(st, b, a, now_ms)) != SQLITE_DONE)
 			return rc;
-	if ((rc = retain(st, b, now_ms)) != SQLITE_DONE ||
+	if ((rc = retain(st, b, store_age_ms(st))) != SQLITE_DONE ||
 	    (rc = marks_forget(st, b->n)) != SQLITE_DONE ||
 	    (rc = marks_flush_late(st, false)) != SQLITE_DONE ||
 	    (rc = segments_write(st)) != SQLITE_DONE)
@@ -537,7 +538,7 @@ run_batch(struct store *st, struct batch *b)
 	}
 	publish_batch(st, b);
 	marks_evict(st, b->n);
-	idem_expire(st, clock_wall_ms());
+	idem_expire(st, store_age_ms(st));
 }
 
 static void

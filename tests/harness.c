@@ -329,7 +329,7 @@ clean_environment(void)
 {
 	static const char *const names[] = { "PATH", "HOME", "TMPDIR",
 		"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
-		"LSAN_OPTIONS", "LD_PRELOAD", "GCOV_PREFIX" };
+		"LSAN_OPTIONS", "LD_PRELOAD", "FAULT_CONTROL", "GCOV_PREFIX" };
 	const char *v[sizeof names / sizeof *names];
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -513,9 +513,7 @@ server_describe(const char *option, va_list ap)
 bool
 server_alive(struct server *s)
 {
-	int status;
-
-	if (s->pid == 0 || waitpid(s->pid, &status, WNOHANG) == s->pid) {
+	if (s->pid == 0 || waitpid(s->pid, &s->status, WNOHANG) == s->pid) {
 		s->pid = 0;
 		return false;
 	}
@@ -575,12 +573,17 @@ server_launch(struct server *s)
 }
 
 int64_t
+try_server_restart(struct server *s)
+{
+	server_launch(s);
+	return wait_ready(s);
+}
+
+int64_t
 server_restart(struct server *s)
 {
-	int64_t ms;
+	int64_t ms = try_server_restart(s);
 
-	server_launch(s);
-	ms = wait_ready(s);
 	ck_assert_msg(ms >= 0, "the server did not start again: %s",
 	    read_whole(s->log));
 	return ms;
@@ -609,12 +612,11 @@ int
 server_wait(struct server *s, int ms)
 {
 	int64_t end = now_ms() + patience(ms);
-	int status;
 
 	while (s->pid != 0) {
-		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+		if (waitpid(s->pid, &s->status, WNOHANG) == s->pid) {
 			s->pid = 0;
-			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+			return WIFEXITED(s->status) ? WEXITSTATUS(s->status) : -1;
 		}
 		if (now_ms() > end)
 			return -1;

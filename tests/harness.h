@@ -59,6 +59,7 @@ void	*keep(void *p, void (*release)(void *));	/* to its end */
 
 struct server {
 	pid_t	 pid;			/* 0: not running */
+	int	 status;		/* of its end, as waitpid(2) has it */
 	int	 port, admin_port;
 	char	*dir, *store, *log;	/* log: its standard error */
 	char	*args[SERVER_ARGS];
@@ -72,6 +73,8 @@ struct server	*server_start(const char *option, ...)
 /* The same server again: same ports, same store.  Returns ms until ready. */
 int64_t	server_restart(struct server *s);
 void	server_launch(struct server *s);	/* without waiting */
+/* The same, where it may end before: -1 then, and s->status tells how. */
+int64_t	try_server_restart(struct server *s);
 void	server_kill(struct server *s);		/* SIGKILL, and reaped */
 void	server_signal(struct server *s, int sig);
 /* Wait for its end: the exit code, or -1 at the deadline or when a signal
