@@ -106,6 +106,10 @@ struct stream {
 	TAILQ_ENTRY(stream) wheel;
 	uint32_t	 slot;
 
+	/* while it is blocked: what its peer has not acknowledged, as of a look */
+	int		 unacked;	/* bytes */
+	int64_t		 look_at, acked_at;	/* the next look; when some were */
+
 	TAILQ_ENTRY(stream) all, ready, dead;
 	size_t		 nsubs;
 	struct sub	 subs[];	/* one for each name asked for */
