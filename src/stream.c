@@ -400,6 +400,16 @@ abandon(struct stream_env *env, struct stream *s)
 }
 
 void
+stream_fail(struct stream_env *env, struct stream *s, int error)
+{
+	/* The kernel's patience may end before ours: it counts from when the peer took
+	 * nothing, we from when the socket was full. */
+	if (s->state != STREAM_DEAD && error == ETIMEDOUT)
+		metric_add(METRIC_STREAMS_STALLED, 1);
+	stream_kill(env, s);
+}
+
+void
 stream_write(struct stream_env *env, struct stream *s)
 {
 	struct iovec iov[IOV_MAX_ENTRIES];
@@ -437,7 +447,7 @@ stream_write(struct stream_env *env, struct stream *s)
 			if (errno == EINTR)
 				continue;
 			if (errno != EAGAIN && errno != EWOULDBLOCK) {
-				stream_kill(env, s);		/* the client has left */
+				stream_fail(env, s, errno);	/* the client has left */
 				return;
 			}
 			n = 0;
