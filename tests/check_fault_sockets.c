@@ -28,6 +28,7 @@ static const char *const all_public = "--topics.public=**";
 #define IDLE		40	/* connections of each kind to each of its sockets */
 #define STREAMS		120
 #define LOOK_MS		2000	/* CPU is measured for so long */
+#define AGAIN_MS	2000	/* a second, and one for a machine that is busy */
 
 /* Of one core, in thousandths, over the next two seconds. */
 static int
@@ -190,7 +191,7 @@ all_get(struct stream **st, int n, const char *data)
 }
 
 static void
-answers_within_a_second(struct server *s, const char *when)
+answers_at_once(struct server *s, const char *when)
 {
 	int64_t began = now_ms();
 	struct http *h = http_open(s);
@@ -198,7 +199,7 @@ answers_within_a_second(struct server *s, const char *when)
 
 	ck_assert_msg(status == 200, "%s: %d after %d ms", when, status,
 	    (int)(now_ms() - began));
-	ck_assert_msg(now_ms() - began <= patience(1000), "%s: it took %d ms", when,
+	ck_assert_msg(now_ms() - began <= patience(AGAIN_MS), "%s: it took %d ms", when,
 	    (int)(now_ms() - began));
 	http_close(h);
 }
@@ -238,10 +239,10 @@ START_TEST(R1_what_is_open_works_when_descriptors_have_run_out)
 		ck_assert_msg(now_ms() < end, "nothing is written to the log");
 	for (int i = 0; i < n; i++)
 		close(fd[i]);
-	answers_within_a_second(s, "when the crowd has gone");
+	answers_at_once(s, "when the crowd has gone");
 	for (int i = 0; i < in; i++)
 		stream_close(st[i]);
-	for (int64_t end = now_ms() + patience(1000);; poll(NULL, 0, 10)) {
+	for (int64_t end = now_ms() + patience(AGAIN_MS);; poll(NULL, 0, 10)) {
 		struct event *e;
 
 		again = stream_open(s, "/events?topic=a", "");
@@ -317,7 +318,7 @@ START_TEST(R1_descriptors_that_others_took_are_waited_for_without_haste)
 	began = now_ms();
 	ck_assert_int_eq(prlimit(s->pid, RLIMIT_NOFILE, &before, NULL), 0);
 	for (int i = 0; i < WAITING; i++) {
-		struct answer *a = try_http_receive(w[i], 1000);
+		struct answer *a = try_http_receive(w[i], AGAIN_MS);
 
 		ck_assert_msg(a != NULL, "no answer %d ms after",
 		    (int)(now_ms() - began));
@@ -426,8 +427,8 @@ START_TEST(R2_streams_over_the_limit_are_told_whatever_races)
 
 	ck_assert_ptr_ne(t, MAP_FAILED);
 	servers_limited(LIMIT);		/* so that connections run out too */
-	s = server_start(all_public, fmt("--server.max_streams=%d", ROOM),
-	    "--server.threads=2", NULL);
+	s = server_start(all_public, fmt("--server.max_streams%s=%d",
+	    _i == 1 ? "_per_ip" : "", ROOM), "--server.threads=2", NULL);
 	for (int i = 0; i < HELD; i++) {
 		held[i] = stream_open(s, "/events?topic=a", "");
 		expect_live(held[i], false);
@@ -588,7 +589,7 @@ suite(void)
 	tcase_add_loop_test(tc,
 	    R1_descriptors_that_others_took_are_waited_for_without_haste, 0, 2);
 	tc = harness_case(su, "races", size_of_run(60, 600));
-	tcase_add_test(tc, R2_streams_over_the_limit_are_told_whatever_races);
+	tcase_add_loop_test(tc, R2_streams_over_the_limit_are_told_whatever_races, 0, 2);
 	tc = harness_case(su, "vanished", 120);
 	tcase_add_test(tc, R10_peers_that_vanish_give_their_descriptors_back);
 	tcase_add_test(tc, R10_a_connection_is_asked_whether_it_lives);

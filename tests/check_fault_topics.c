@@ -221,7 +221,8 @@ START_TEST(R11_too_many_topics_and_too_long_ones_are_refused)
 	    "a subscription to 8 KB");
 	is_refused(s, "GET", fmt("/events?topic=%s/**", repeat("a/", 4000)), NULL,
 	    "a pattern of 4,000 segments");
-	is_refused(s, "POST", fmt("/publish?topic=%s", long_name), "x", "8 KB in the query");
+	is_refused(s, "POST", fmt("/publish?topic=%s", long_name), "x",
+	    "8 KB in the query");
 	is_refused(s, "POST", "/publish", fmt("{\"topic\":\"%s\",\"data\":1}", long_name),
 	    "8 KB in the body");
 	is_refused(s, "GET", fmt("/history?topic=%s", long_name), NULL,
