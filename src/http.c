@@ -2,9 +2,10 @@
  * http.c - the http thread: libmicrohttpd in our own loop, and requests to handlers.
  *
  * Each listening socket has a daemon without a thread; its epoll descriptor stands in
- * ours beside the mailbox.  A request that waits for a commit or a page is suspended,
- * and resumed here when the message comes.  (libmicrohttpd's own thread would wait
- * without limit when exactly 128 events are ready.)
+ * ours beside the mailbox and the socket (http_accept.c).  A request that waits for a
+ * commit or a page is suspended, and resumed here when the message comes.
+ * (libmicrohttpd's own thread would wait without limit when exactly 128 events are
+ * ready.)
  *
  * The query is parsed by us from the raw address: see query.h.
  */
@@ -13,11 +14,9 @@
 #include "http.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,7 +37,12 @@
 #define LINGER_LOOK_MS		10
 #define GATHER_US		500	/* publishes for one commit */
 #define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
-#define ADMIN_CONNECTIONS	16
+
+/* What an event of the thread's epoll set is about: the mailbox, a daemon, a socket. */
+#define WATCH_MAIL		0u
+#define WATCH_DAEMON(i)		(1u + (uint32_t)(i))
+#define WATCH_SOCKET(i)		(1u + LISTENERS_MAX + (uint32_t)(i))
+#define EVENTS_MAX		(1 + 2 * LISTENERS_MAX)
 
 struct reload {
 	struct msg	 msg;
@@ -343,7 +347,7 @@ struct http *
 http_new(const struct http_conf *c, struct auth *auth)
 {
 	struct auth_pool_conf pc = { .done = judged, .max_waiting = c->max_checks };
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = WATCH_MAIL };
 	struct http *h;
 
 	if ((h = calloc(1, sizeof(*h))) == NULL) {
@@ -385,9 +389,12 @@ http_free(struct http *h)
 	if (h == NULL)
 		return;
 	assert(!h->started);
-	for (size_t i = 0; i < h->nlisteners; i++)
+	for (size_t i = 0; i < h->nlisteners; i++) {
 		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
+		if (h->listeners[i].fd != -1)
+			close(h->listeners[i].fd);
+	}
 	auth_pool_free(h->pool);
 	/* A commit that took longer than STOP_MS is told to nobody. */
 	if (h->waiting > 0)
@@ -423,15 +430,17 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	}
 	l = &h->listeners[h->nlisteners];
 	l->http = h;
-	l->fd = -1;
+	l->fd = fd;
 	l->admin = admin;
 	l->kept = kept;
+	l->watched_as = WATCH_SOCKET(h->nlisteners);
+	l->max_connections = admin ? HTTP_ADMIN_CONNECTIONS :
+	    h->conf.max_connections;
 	l->daemon = MHD_start_daemon(HANDOFF_DAEMON_FLAGS | MHD_USE_ERROR_LOG |
-	    MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, NULL,
+	    MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+	    handle, NULL,
 	    MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, fd,
-	    MHD_OPTION_CONNECTION_LIMIT, admin ? ADMIN_CONNECTIONS :
-	    (unsigned int)h->conf.max_connections,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned int)l->max_connections,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 	    MHD_OPTION_CONNECTION_TIMEOUT, HANDOFF_DAEMON_TIMEOUT_S,
 	    MHD_OPTION_URI_LOG_CALLBACK, begin_request, l,
@@ -443,16 +452,20 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 		close(fd);
 		return -1;
 	}
+	h->nlisteners++;		/* http_free() closes both from now on */
 	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	l->epfd = info->epoll_fd;
-	ev.data.ptr = l;
+	ev.data.u32 = WATCH_DAEMON(h->nlisteners - 1);
 	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, l->epfd, &ev) == -1) {
 		log_warn("http: epoll_ctl");
-		MHD_stop_daemon(l->daemon);
-		l->daemon = NULL;
 		return -1;
 	}
-	h->nlisteners++;
+	listen_notice_the_dead(fd);
+	ev.data.u32 = l->watched_as;
+	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) == -1) {
+		log_warn("http: epoll_ctl");
+		return -1;
+	}
 	return 0;
 }
 
@@ -488,10 +501,12 @@ leave_queue(struct http *h)
 
 	for (size_t i = 0; i < h->nlisteners; i++) {
 		l = &h->listeners[i];
-		if (l->kept && l->fd == -1) {
-			l->fd = MHD_quiesce_daemon(l->daemon);
-			h->leaving = true;
-		}
+		if (!l->kept || l->left)
+			continue;
+		(void)epoll_ctl(h->epfd, EPOLL_CTL_DEL, l->fd, NULL);
+		close(l->fd);
+		l->fd = -1;
+		l->left = h->leaving = true;
 	}
 }
 
@@ -514,7 +529,7 @@ end_when_idle(struct http *h)
 	unsigned int open = 0;
 
 	for (size_t i = 0; i < h->nlisteners; i++)
-		if (h->listeners[i].fd != -1 &&
+		if (h->listeners[i].left &&
 		    (info = MHD_get_daemon_info(h->listeners[i].daemon,
 		    MHD_DAEMON_INFO_CURRENT_CONNECTIONS)) != NULL)
 			open += info->num_connections;
@@ -563,43 +578,26 @@ wait_time(struct http *h)
 	MHD_UNSIGNED_LONG_LONG ms;
 	int wait = h->ending ? LINGER_LOOK_MS : WAIT_MS;
 
-	for (size_t i = 0; i < h->nlisteners; i++)
+	for (size_t i = 0; i < h->nlisteners; i++) {
+		wait = accept_wait_ms(&h->listeners[i], wait);
 		if (MHD_get_timeout(h->listeners[i].daemon, &ms) == MHD_YES &&
 		    ms <= (MHD_UNSIGNED_LONG_LONG)wait) {
 			wait = (int)ms;
 			h->listeners[i].due = true;
 		}
+	}
 	return wait;
 }
 
-/*
- * When accept() fails for want of descriptors or memory, libmicrohttpd leaves the socket
- * alone until a connection that it has is closed: with idle ones behind a proxy that may
- * take a minute, with busy ones for ever.  Who waits on the socket for a second though
- * there is room gets the door opened by a connection that ends at once.
- */
 static void
-look_after_queue(struct http *h, struct listener *l)
+run_daemon(struct http *h, struct listener *l)
 {
-	const unsigned int limit = l->admin ? ADMIN_CONNECTIONS :
-	    (unsigned int)h->conf.max_connections;
-	struct sockaddr sa = { .sa_family = AF_UNIX };
-	struct pollfd pfd = { .events = POLLIN };
-	const union MHD_DaemonInfo *info;
-	int pair[2];
-
-	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-	if (l->fd != -1 || info == NULL || info->num_connections >= limit ||
-	    (info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_LISTEN_FD)) == NULL)
-		return;
-	pfd.fd = info->listen_fd;
-	if (poll(&pfd, 1, 0) != 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
-	    0, pair) == -1)
-		return;			/* nobody waits; or again in a second */
-	close(pair[0]);
-	(void)MHD_add_connection(l->daemon, pair[1], &sa, sizeof(sa));
-	(void)MHD_run(l->daemon);	/* it ends */
-	(void)MHD_run(l->daemon);	/* and the socket is back */
+	l->ready = l->due = false;
+	h->handed_off = false;
+	(void)MHD_run(l->daemon);
+	/* Once more, so that what was handed off is let go: handoff.c. */
+	if (h->handed_off)
+		(void)MHD_run(l->daemon);
 }
 
 static void
@@ -609,23 +607,30 @@ run_daemons(struct http *h, bool all)
 
 	for (size_t i = 0; i < h->nlisteners; i++) {
 		l = &h->listeners[i];
-		if (!all && !l->ready && !l->due)
-			continue;
-		l->ready = l->due = false;
-		h->handed_off = false;
-		(void)MHD_run(l->daemon);
-		/* Once more, so that what was handed off is let go: handoff.c. */
-		if (h->handed_off)
-			(void)MHD_run(l->daemon);
+		if (l->knocked)
+			accept_some(l);
+		l->knocked = false;
+		if (all || l->ready || l->due)
+			run_daemon(h, l);
+		if (l->resting)
+			accept_again(l);	/* there may be room now */
 	}
+}
+
+static void
+note_event(struct http *h, uint32_t what)
+{
+	if (what >= WATCH_SOCKET(0))
+		h->listeners[what - WATCH_SOCKET(0)].knocked = true;
+	else if (what >= WATCH_DAEMON(0))
+		h->listeners[what - WATCH_DAEMON(0)].ready = true;
 }
 
 static void *
 http_main(void *arg)
 {
 	struct http *h = arg;
-	struct epoll_event evs[LISTENERS_MAX + 1];
-	struct listener *l;
+	struct epoll_event evs[EVENTS_MAX];
 	int n, wait;
 
 	thread_begin("fanfare-http", THREAD_PROMPT);
@@ -634,22 +639,16 @@ http_main(void *arg)
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
 		wait = wait_time(h);
 		pass_on_appends(h, false);
-		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1,
+		n = epoll_wait(h->epfd, evs, EVENTS_MAX,
 		    h->appends_tail == &h->appends ? wait : 0);
 		pass_on_appends(h, n <= 0 && wait > 0);
 		if (n == -1 && errno != EINTR)
 			log_warn("http: epoll_wait");
 		for (int i = 0; i < n; i++)
-			if ((l = evs[i].data.ptr) != NULL)
-				l->ready = true;
+			note_event(h, evs[i].data.u32);
 		take_mail(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
-		if (clock_mono_ms() - h->looked_at >= WAIT_MS) {
-			h->looked_at = clock_mono_ms();
-			for (size_t i = 0; i < h->nlisteners; i++)
-				look_after_queue(h, &h->listeners[i]);
-			log_tell_dropped();
-		}
+		log_tell_dropped();
 		if (h->ending)
 			end_when_idle(h);
 	}
@@ -662,8 +661,6 @@ http_main(void *arg)
 	for (size_t i = 0; i < h->nlisteners && h->waiting == 0; i++) {
 		MHD_stop_daemon(h->listeners[i].daemon);
 		h->listeners[i].daemon = NULL;
-		if (h->listeners[i].fd != -1)
-			close(h->listeners[i].fd);
 	}
 	return NULL;
 }

@@ -33,6 +33,8 @@
 #define QUEUE_BYTES	(64u * 1024 * 1024)	/* publishes waiting for a commit */
 #define DOORS_MAX	16
 #define PAGE_BYTES	(64u * 1024 * 1024)	/* pages not yet sent */
+#define CONNECTIONS_MIN	8
+#define DESCRIPTORS_OWN	24
 
 /* A socket to serve on, opened before anything else can go wrong: a port in use is the
  * commonest mistake, and it must not cost the time that a large log takes to open. */
@@ -169,6 +171,39 @@ serve_doors(struct server *sv)
 	return 0;
 }
 
+static size_t
+count_doors(const struct server *sv, bool admin)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < sv->ndoors; i++)
+		n += sv->doors[i].admin == admin;
+	return n;
+}
+
+/* Of one public listener: together requests under way have an eighth. */
+static size_t
+request_connections(const struct server *sv)
+{
+	size_t doors = count_doors(sv, false), n;
+
+	n = sv->descriptors / 8 / (doors > 0 ? doors : 1);
+	return n < CONNECTIONS_MIN ? CONNECTIONS_MIN : n;
+}
+
+/*
+ * Not for streams: what requests under way may take, so that a stream that is let in
+ * always finds a descriptor; what each thread (epoll, mailbox) and each listener (socket,
+ * libmicrohttpd's two) has; the log, the store, the libraries, and some to spare.
+ */
+static size_t
+reserved_descriptors(const struct server *sv, size_t connections, int threads)
+{
+	return count_doors(sv, false) * connections +
+	    count_doors(sv, true) * HTTP_ADMIN_CONNECTIONS +
+	    2 * (size_t)threads + 3 * sv->ndoors + DESCRIPTORS_OWN;
+}
+
 /* Every room, none started.  0 or -1 (told). */
 static int
 build(struct server *sv)
@@ -198,7 +233,6 @@ build(struct server *sv)
 		.max_event_bytes = c->max_event_bytes,
 		.max_body_bytes = c->max_body_bytes,
 		.max_replay = c->max_replay,
-		.max_connections = sv->descriptors,
 		.retry_ms = c->retry_ms,
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
@@ -216,16 +250,15 @@ build(struct server *sv)
 		cores = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 		hc.threads = cores < 1 ? 1 : cores > 64 ? 64 : (int)cores;
 	}
-	/*
-	 * Requests under way have an eighth of the descriptors, so that libmicrohttpd
-	 * meets its own limit, which it handles, before the system's, at which it spins.
-	 * The log and the libraries need some too.
-	 */
-	pc.max_connections = sv->descriptors / 8 < 16 ? 16 : sv->descriptors / 8;
-	reserve = pc.max_connections + (sv->descriptors < 256 ? 24 : 64);
+	if (take_given(sv) == -1 || open_listeners(sv, &c->listen, false) == -1 ||
+	    open_listeners(sv, &c->admin_listen, true) == -1)
+		return -1;
+	pc.max_connections = request_connections(sv);
+	reserve = reserved_descriptors(sv, pc.max_connections, hc.threads);
 	if (reserve >= sv->descriptors) {
-		log_error("server: only %zu descriptors; raise the limit (ulimit -n)",
-		    sv->descriptors);
+		log_error("server: only %zu descriptors, and %zu are needed before "
+		    "the first stream; raise the limit (ulimit -n)",
+		    sv->descriptors, reserve);
 		return -1;
 	}
 	if (hc.max_streams == 0 || hc.max_streams > sv->descriptors - reserve)
@@ -234,9 +267,6 @@ build(struct server *sv)
 		log_warnx("server: server.max_streams is %llu, but there are only "
 		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
 		    (unsigned long long)c->max_streams, hc.max_streams);
-	if (take_given(sv) == -1 || open_listeners(sv, &c->listen, false) == -1 ||
-	    open_listeners(sv, &c->admin_listen, true) == -1)
-		return -1;
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
 		log_error("%s", err);
 		return -1;

@@ -423,7 +423,17 @@ read_socket(struct shard *sh, struct stream *s)
 
 	n = recv(s->fd, junk, sizeof(junk), MSG_DONTWAIT);
 	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
-		stream_kill(&sh->env, s);
+		stream_fail(&sh->env, s, n == 0 ? 0 : errno);
+}
+
+static int
+socket_error(int fd)
+{
+	socklen_t len;
+	int error;
+
+	len = sizeof(error);
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : 0;
 }
 
 static void
@@ -435,7 +445,8 @@ do_sockets(struct shard *sh, const struct epoll_event *evs, int n)
 		if ((s = evs[i].data.ptr) == NULL)
 			continue;		/* the mailbox: taken each pass */
 		if (evs[i].events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
-			stream_kill(&sh->env, s);
+			stream_fail(&sh->env, s, evs[i].events & EPOLLERR ?
+			    socket_error(s->fd) : 0);
 			continue;
 		}
 		if (evs[i].events & EPOLLIN)

@@ -7,11 +7,13 @@
 
 #include "stream.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@
 #define IOV_MAX_ENTRIES	64
 #define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
 #define EXPIRING_MS	30000
+#define LOOKS		4		/* in stream.stall */
 
 struct stream *
 stream_new(const struct stream_ask *ask)
@@ -345,6 +348,66 @@ finish(struct stream_env *env, struct stream *s)
 	stream_kill(env, s);
 }
 
+/* Bytes that the socket took and the peer has not. */
+static int
+unacked_bytes(const struct stream *s)
+{
+	int n;
+
+	return ioctl(s->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+/* A socket that was full takes more when a third of it is free, and with a slow peer
+ * that can be long after the peer took a byte: so it is the peer that is looked at. */
+static void
+block(struct stream_env *env, struct stream *s)
+{
+	s->blocked = true;
+	s->unacked = unacked_bytes(s);
+	s->acked_at = env->now_ms;
+	s->look_at = env->now_ms + env->stall_ms / LOOKS;
+	env->arm(env, s, true);
+	env->retime(env, s);
+}
+
+static void
+look(struct stream_env *env, struct stream *s)
+{
+	int n = unacked_bytes(s);
+
+	if (n < s->unacked)
+		s->acked_at = env->now_ms;
+	s->unacked = n;
+	s->look_at = env->now_ms + env->stall_ms / LOOKS;
+}
+
+static int64_t
+stalled_at(const struct stream_env *env, const struct stream *s)
+{
+	return (s->blocked ? s->acked_at : s->progress_at) + env->stall_ms;
+}
+
+/* Its peer takes nothing, so what the kernel still has for it is not kept either. */
+static void
+abandon(struct stream_env *env, struct stream *s)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	metric_add(METRIC_STREAMS_STALLED, 1);
+	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	stream_kill(env, s);
+}
+
+void
+stream_fail(struct stream_env *env, struct stream *s, int error)
+{
+	/* The kernel's patience may end before ours: it counts from when the peer took
+	 * nothing, we from when the socket was full. */
+	if (s->state != STREAM_DEAD && error == ETIMEDOUT)
+		metric_add(METRIC_STREAMS_STALLED, 1);
+	stream_kill(env, s);
+}
+
 void
 stream_write(struct stream_env *env, struct stream *s)
 {
@@ -383,7 +446,7 @@ stream_write(struct stream_env *env, struct stream *s)
 			if (errno == EINTR)
 				continue;
 			if (errno != EAGAIN && errno != EWOULDBLOCK) {
-				stream_kill(env, s);		/* the client has left */
+				stream_fail(env, s, errno);	/* the client has left */
 				return;
 			}
 			n = 0;
@@ -404,9 +467,7 @@ stream_write(struct stream_env *env, struct stream *s)
 			stream_queue_shift(s);
 		}
 		if ((size_t)n < asked) {
-			s->blocked = true;
-			env->arm(env, s, true);
-			env->retime(env, s);
+			block(env, s);
 			return;
 		}
 	}
@@ -478,9 +539,11 @@ stream_due(const struct stream_env *env, const struct stream *s)
 	if (s->end_at != 0 && s->end_at < due)
 		due = s->end_at;
 	if (s->q_len > 0) {
-		at = s->progress_at + env->stall_ms;
+		at = stalled_at(env, s);
 		if (at < due)
 			due = at;
+		if (s->blocked && s->look_at < due)
+			due = s->look_at;
 		at = s->progress_at + env->hold_ms;
 		if (holds_page(s) && at < due)
 			due = at;
@@ -527,9 +590,10 @@ stream_timer(struct stream_env *env, struct stream *s)
 
 	if (s->state == STREAM_DEAD)
 		return;
-	if (s->q_len > 0 && env->now_ms >= s->progress_at + env->stall_ms) {
-		metric_add(METRIC_STREAMS_STALLED, 1);
-		stream_kill(env, s);
+	if (s->blocked && env->now_ms >= s->look_at)
+		look(env, s);
+	if (s->q_len > 0 && env->now_ms >= stalled_at(env, s)) {
+		abandon(env, s);
 		return;
 	}
 	if (holds_page(s) && env->now_ms >= s->progress_at + env->hold_ms)

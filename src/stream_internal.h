@@ -27,6 +27,8 @@ void	stream_queue_shrink(struct stream *s);	/* an idle stream is its struct */
 /* Drop what can be asked for again; `next` is the seq of an event that was about to be
  * queued, or 0.  The cursor goes back to before the first event dropped. */
 void	stream_unqueue(struct stream *s, uint64_t next);
+/* It is of no use any more; reaped at the end of the pass. */
+void	stream_kill(struct stream_env *env, struct stream *s);
 /* It owes bytes; it wants a step. */
 void	stream_set_dirty(struct stream_env *env, struct stream *s);
 /* A step may be taken: nothing is queued but an unsent preamble, nothing is asked for,

@@ -12,6 +12,7 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -250,6 +251,7 @@ test_teardown(void)
 
 	servers_given(NULL, 0, NULL);
 	servers_told(NULL, NULL);
+	servers_limited(0);
 	while ((k = kept) != NULL) {
 		kept = k->next;
 		k->release(k->p);
@@ -359,6 +361,26 @@ servers_told(const char *pid, const char *fds)
 	told_fds = fds;
 }
 
+static int descriptors_limit;
+
+void
+servers_limited(int descriptors)
+{
+	descriptors_limit = descriptors;
+}
+
+/* In the child. */
+static void
+limit(void)
+{
+	struct rlimit rl;
+
+	if (descriptors_limit == 0)
+		return;
+	rl.rlim_cur = rl.rlim_max = (rlim_t)descriptors_limit;
+	setrlimit(RLIMIT_NOFILE, &rl);
+}
+
 /* The port of the first one, or 0. */
 static int
 given_port(void)
@@ -429,6 +451,7 @@ launch(char *const *args, const char *log)
 		dup2(fd, STDERR_FILENO);
 		/* Nothing of the test's own may be counted as the server's. */
 		give();
+		limit();
 		clean_environment();
 		tell_given();
 		signal(SIGPIPE, SIG_DFL);
@@ -687,4 +710,16 @@ server_memory_kb(struct server *s)
 	char *p = strstr(status, "VmRSS:");
 
 	return p == NULL ? 0 : strtol(p + 6, NULL, 10);
+}
+
+int64_t
+server_cpu_ms(struct server *s)
+{
+	char *stat = read_whole(fmt("/proc/%d/stat", (int)s->pid));
+	char *p = strrchr(stat, ')');		/* the name may hold anything */
+	unsigned long long user, kernel;
+
+	ck_assert_msg(p != NULL && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u"
+	    " %*u %*u %llu %llu", &user, &kernel) == 2, "no CPU time in %s", stat);
+	return (int64_t)(user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
 }

@@ -85,6 +85,10 @@ bool	server_alive(struct server *s);
 int	server_descriptors(struct server *s);	/* how many it has open */
 void	server_show_descriptors(struct server *s);	/* what they are, to stdout */
 long	server_memory_kb(struct server *s);	/* VmRSS */
+int64_t	server_cpu_ms(struct server *s);	/* used so far, all threads */
+/* A number of /metrics ("streams", "streams_stalled_total"), asked for on the admin
+ * listener. */
+int64_t	server_metric(struct server *s, const char *name);
 /* Run it where it must not start: the exit code; -1 when it ran on.  What it
  * said on both outputs in *said. */
 int	server_refused(char **said, const char *option, ...)
@@ -96,6 +100,8 @@ int	free_port(void);
 void	servers_given(const int *fds, int n, const char *names);
 /* The same, with LISTEN_PID and LISTEN_FDS as they stand here. */
 void	servers_told(const char *pid, const char *fds);
+/* From now on servers may have no more descriptors than that; 0: as many as we. */
+void	servers_limited(int descriptors);
 
 /* ---- HTTP ---- */
 
