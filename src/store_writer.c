@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -114,6 +115,7 @@ static int
 insert_event(struct store *st, struct frame *f, const struct mark *m)
 {
 	sqlite3_stmt *q;
+	struct row r;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_event_insert)) == NULL)
@@ -130,6 +132,8 @@ insert_event(struct store *st, struct frame *f, const struct mark *m)
 	else
 		(void)sqlite3_bind_null(q, 7);
 	(void)sqlite3_bind_blob(q, 8, f->data, (int)f->data_len, SQLITE_STATIC);
+	row_of_frame(f, &r);
+	(void)sqlite3_bind_int64(q, 9, row_sum(&r));
 	rc = sqlite3_step(q);
 	(void)sqlite3_reset(q);
 	return rc;
@@ -296,6 +300,7 @@ writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 		(void)db_exec(&st->w, "ROLLBACK");
 	idem_settle(st, false);
 	marks_rolled_back(st);
+	prune_rolled_back(st);
 	for (a = b->appends; a != NULL; a = next) {
 		next = a->next;
 		a->result = result;
@@ -450,6 +455,7 @@ run_batch(struct store *st, struct batch *b)
 	idem_settle(st, true);
 	marks_committed(st);
 	segments_drop_empty(st);
+	prune_committed(st, clock_wall_ms());
 	if (st->trouble != NULL) {
 		log_info("store: %s: commits work again", st->path);
 		st->trouble = NULL;
@@ -469,12 +475,49 @@ checkpoint(struct store *st)
 	if (st->n_wal < st->wal_checked + WAL_PAGES_CHECKPOINT)
 		return;
 	st->wal_checked = st->n_wal;
+	/* Publishers wait meanwhile: not as long as a commit may wait for a lock. */
+	(void)sqlite3_busy_timeout(st->w.h, RESTART_WAIT_MS);
 	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
 	    st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
 	    SQLITE_CHECKPOINT_RESTART, &left, NULL);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
 		log_warnx("store: %s: checkpoint: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
+}
+
+int
+store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
+    size_t n, char *err, size_t err_size)
+{
+	int rc;
+
+	assert(!st->started);
+	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
+		goto fail;
+	for (size_t i = 0; i < n; i++)
+		if ((rc = stage_event(st, frames[i], times_ms[i])) != SQLITE_DONE)
+			goto fail;
+	if ((rc = marks_flush_late(st, false)) != SQLITE_DONE ||
+	    (rc = segments_write(st)) != SQLITE_DONE ||
+	    (rc = db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
+	    (int64_t)st->forgotten, (int64_t)st->settled)) != SQLITE_DONE ||
+	    (rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)
+		goto fail;
+	st->state_changed = false;
+	marks_committed(st);
+	if (n > 0)
+		st->head = frames[n - 1]->id.seq;
+	marks_evict(st, n);
+	checkpoint(st);
+	return 0;
+
+fail:
+	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errstr(rc));
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	marks_rolled_back(st);
+	return -1;
 }
 
 /* Announce what stands above the head: durable, though its publishers were told that
@@ -485,17 +528,18 @@ announce_found(struct store *st)
 	unsigned int subscribers;
 	struct frame *f;
 	sqlite3_stmt *q;
+	bool damaged;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_event_above)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, (int64_t)st->head);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 6),
-		    (const char *)sqlite3_column_text(q, 7),
-		    (size_t)sqlite3_column_bytes(q, 7));
+		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 7),
+		    (const char *)sqlite3_column_text(q, 8),
+		    (size_t)sqlite3_column_bytes(q, 8), &damaged);
 		if (f == NULL) {
-			rc = SQLITE_NOMEM;
+			rc = damaged ? SQLITE_CORRUPT : SQLITE_NOMEM;
 			break;
 		}
 		atomic_store_explicit(&st->head, f->id.seq,

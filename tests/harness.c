@@ -631,6 +631,55 @@ server_refused(char **said, const char *option, ...)
 }
 
 int
+program_run(char **out, char **err, const char *input, const char *arg, ...)
+{
+	struct server child = { .pid = 0 };
+	char *args[SERVER_ARGS], *files[3];
+	static int count;
+	int n = 0;
+	va_list ap;
+
+	args[n++] = fmt("%s", program());
+	va_start(ap, arg);
+	for (; arg != NULL; arg = va_arg(ap, const char *)) {
+		ck_assert_int_lt(n, SERVER_ARGS - 1);
+		args[n++] = fmt("%s", arg);
+	}
+	va_end(ap);
+	args[n] = NULL;
+	files[0] = fmt("%s", input != NULL ? input : "/dev/null");
+	files[1] = fmt("%s/program-%d.out", own_dir, count);
+	files[2] = fmt("%s/program-%d.stderr", own_dir, count++);
+	child.pid = fork();
+	ck_assert_int_ge(child.pid, 0);
+	if (child.pid == 0) {
+		for (int i = 0; i < 3; i++)
+			dup2(open(files[i], i == 0 ? O_RDONLY :
+			    O_WRONLY | O_CREAT | O_TRUNC, 0600), i);
+		clean_environment();
+		signal(SIGPIPE, SIG_DFL);
+		execv(args[0], args);
+		_exit(127);
+	}
+	n = server_wait(&child, 120000);
+	server_kill(&child);
+	if (out != NULL)
+		*out = read_whole(files[1]);
+	if (err != NULL)
+		*err = read_whole(files[2]);
+	return n;
+}
+
+void
+log_is_whole(struct server *s)
+{
+	char *out, *err;
+	int code = program_run(&out, &err, NULL, "verify", s->store, NULL);
+
+	ck_assert_msg(code == 0, "verify exits with %d and says: %s%s", code, out, err);
+}
+
+int
 server_descriptors(struct server *s)
 {
 	char path[64];

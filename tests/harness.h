@@ -85,6 +85,13 @@ long	server_memory_kb(struct server *s);	/* VmRSS */
  * said on both outputs in *said. */
 int	server_refused(char **said, const char *option, ...)
 	    __attribute__((sentinel));
+/* Run the program with these arguments (..., NULL) and the file `input` as its standard
+ * input (NULL: none): its exit code; -1: a signal killed it, or the deadline passed.
+ * What it wrote on its outputs in *out and *err (either may be NULL). */
+int	program_run(char **out, char **err, const char *input, const char *arg, ...)
+	    __attribute__((sentinel));
+/* `fanfare verify` finds nothing wrong with the server's log, which may run. */
+void	log_is_whole(struct server *s);
 int	free_port(void);
 /* Play systemd: from now on servers are started with these descriptors (borrowed;
  * -1: a closed one) as 3, 4, ..., in LISTEN_FDS, with `names` (or NULL) in
