@@ -24,84 +24,12 @@
 
 #include "clock.h"
 #include "log.h"
-#include "sql_text.h"
 #include "store_internal.h"
-
-#define APPLICATION_ID	0x66616e66	/* "fanf", in the database's header */
 
 /* What whoever reads "database disk image is malformed" wants to know. */
 #define DAMAGED	"; \"fanfare verify\" says more; restore a backup, or save what can be " \
 	"read with \"fanfare recover\""
-
-/* Appended to only.  Each is one transaction; user_version counts them. */
-static const char *const migrations[] = {
-	sql_0001_log,
-	sql_0002_sum,
-};
-#define NMIGRATIONS	((int)(sizeof(migrations) / sizeof(migrations[0])))
-
-int
-store_schema(void)
-{
-	return NMIGRATIONS;
-}
-
-int
-store_identify(struct db *db, const char *path, char *err, size_t err_size)
-{
-	int64_t version = db_int(db, "PRAGMA user_version", -1);
-	int64_t app = db_int(db, "PRAGMA application_id", -1);
-	int64_t tables = db_int(db, "SELECT count(*) FROM sqlite_schema", -1);
-
-	if (version == -1 || tables == -1) {
-		if (sqlite3_errcode(db->h) == SQLITE_NOTADB)
-			snprintf(err, err_size, "%s: this is not a database; give "
-			    "store.path another file", path);
-		else
-			snprintf(err, err_size, "%s: %s; if this is fanfare's log, "
-			    "restore it from a backup, save what can be read with "
-			    "\"fanfare recover\", or move it away", path,
-			    sqlite3_errmsg(db->h));
-		return -1;
-	}
-	if (tables > 0 && app != APPLICATION_ID) {
-		snprintf(err, err_size, "%s: this database belongs to another "
-		    "program; give store.path another file", path);
-		return -1;
-	}
-	if (version > NMIGRATIONS) {
-		snprintf(err, err_size, "%s: made by a newer fanfare (schema %"
-		    PRId64 ", this one knows %d); use that one", path,
-		    version, NMIGRATIONS);
-		return -1;
-	}
-	return 0;
-}
-
-int
-store_migrate(struct db *db, const char *path, char *err, size_t err_size)
-{
-	int64_t version = db_int(db, "PRAGMA user_version", -1);
-	char sql[128];
-
-	if (version < 0) {
-		snprintf(err, err_size, "%s: %s", path, sqlite3_errmsg(db->h));
-		return -1;
-	}
-	for (int64_t i = version; i < NMIGRATIONS; i++) {
-		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d;"
-		    "PRAGMA user_version = %d", APPLICATION_ID, (int)i + 1);
-		if (db_exec(db, "BEGIN IMMEDIATE") != SQLITE_OK ||
-		    db_exec(db, migrations[i]) != SQLITE_OK ||
-		    db_exec(db, sql) != SQLITE_OK ||
-		    db_exec(db, "COMMIT") != SQLITE_OK) {
-			snprintf(err, err_size, "%s: schema %d: %s", path,
-			    (int)i + 1, sqlite3_errmsg(db->h));
-			return -1;
-		}
-	}
-	return 0;
-}
+#define FAULT_SIZE	256
 
 static int
 note_wal(void *arg, sqlite3 *h, const char *name, int pages)
@@ -113,9 +41,17 @@ note_wal(void *arg, sqlite3 *h, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* The last one will do. */
+static void
+note_fault(void *arg, const char *text)
+{
+	(void)snprintf(arg, FAULT_SIZE, "%s", text);
+}
+
 int
 store_open_writer(struct store *st, char *err, size_t err_size)
 {
+	char fault[FAULT_SIZE];
 	int fd;
 
 	/*
@@ -139,6 +75,10 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (store_identify(&st->w, st->path, err, err_size) == -1)
 		goto fail;
+	if (store_compare(&st->w, note_fault, fault) > 0) {
+		snprintf(err, err_size, "%s: %s%s", st->path, fault, DAMAGED);
+		goto fail;
+	}
 	st->is_ours = true;
 	if (db_exec(&st->w, "PRAGMA journal_mode = WAL") != SQLITE_OK) {
 		snprintf(err, err_size, "%s: %s", st->path,
@@ -399,6 +339,7 @@ store_epochs(struct db *db, size_t *n, bool *damaged)
 		v = calloc(1, sizeof(*v));
 	if (rc != SQLITE_DONE) {
 		free(v);
+		*n = 0;
 		return NULL;
 	}
 	return v;

@@ -237,6 +237,10 @@ int		 store_identify(struct db *db, const char *path, char *err,
 int		 store_migrate(struct db *db, const char *path, char *err,
 		    size_t err_size);
 int		 store_schema(void);	/* the user_version that is up to date */
+/* Are its tables those of its version?  Tells each fault and returns how many; -1: only
+ * that there is more than ours. */
+int		 store_compare(struct db *db, void (*fault)(void *arg, const char *text),
+		    void *arg);
 /* All epochs in order, returned new; NULL: `*damaged`, or an error of the database or
  * of memory. */
 struct epoch	*store_epochs(struct db *db, size_t *n, bool *damaged);

@@ -128,41 +128,10 @@ check_pages(struct check *c)
 	check_end(c, q, rc, "database");
 }
 
-#define SCHEMA_SQL	"SELECT name, coalesce(sql, '') FROM sqlite_schema"
-
 static void
-check_schema(struct check *c)
+note_fault(void *arg, const char *text)
 {
-	struct db ours = { NULL };
-	sqlite3_stmt *q = NULL, *theirs = NULL;
-	char err[256];
-	int n = 0;
-
-	if (sqlite3_open(":memory:", &ours.h) != SQLITE_OK ||
-	    store_migrate(&ours, "memory", err, sizeof(err)) == -1 ||
-	    sqlite3_prepare_v2(ours.h, SCHEMA_SQL, -1, &q, NULL) != SQLITE_OK ||
-	    (theirs = ask(c, SCHEMA_SQL " WHERE name = ?1")) == NULL) {
-		tell(c, "schema: cannot be compared");
-		goto out;
-	}
-	for (; sqlite3_step(q) == SQLITE_ROW; n++) {
-		const char *name = (const char *)sqlite3_column_text(q, 0), *sql;
-
-		(void)sqlite3_bind_text(theirs, 1, name, -1, SQLITE_TRANSIENT);
-		sql = sqlite3_step(theirs) == SQLITE_ROW ?
-		    (const char *)sqlite3_column_text(theirs, 1) : NULL;
-		if (sql == NULL)
-			tell(c, "schema: %s is missing", name);
-		else if (strcmp(sql, (const char *)sqlite3_column_text(q, 1)) != 0)
-			tell(c, "schema: %s is not as fanfare makes it", name);
-		(void)sqlite3_reset(theirs);
-	}
-	if (db_int(c->db, "SELECT count(*) FROM sqlite_schema", -1) != n)
-		tell(c, "schema: there is something that fanfare has not made");
-out:
-	(void)sqlite3_finalize(q);
-	(void)sqlite3_finalize(theirs);
-	(void)sqlite3_close(ours.h);
+	tell(arg, "%s", text);
 }
 
 /* --- marks --- */
@@ -535,7 +504,7 @@ store_verify(const char *path, const struct store_progress *p,
 		*out = (struct store_extent){ .events = 0 };
 	out->segments = out->keys = 0;		/* counted here */
 	check_pages(&c);
-	check_schema(&c);
+	(void)store_compare(&db, note_fault, &c);
 	check_state(&c);
 	check_epochs(&c);
 	check_marks(&c);

@@ -532,7 +532,6 @@ START_TEST(what_is_exported_imported_and_exported_is_the_same)
 		line = strchr(line, '\n') + 1;
 	}
 	ck_assert_int_eq(count_lines(first), (int)i);
-	json_decref(page);
 	/* Which jansson cannot read. */
 	publish_json(s, "{\"topic\":\"a\",\"data\":123456789012345678901234567890}");
 	first = export(s->store);

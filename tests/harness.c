@@ -576,6 +576,36 @@ server_signal(struct server *s, int sig)
 	kill(s->pid, sig);
 }
 
+int
+try_server_restart(struct server *s)
+{
+	int64_t end = now_ms() + patience(5000);
+	int status;
+
+	ck_assert_msg(s->pid == 0, "it still runs");
+	s->pid = launch(s->args, s->log);
+	while (now_ms() < end) {
+		struct http *h = try_http_open(s);
+		struct answer *a = NULL;
+
+		if (h != NULL && try_http_send(h, "GET", "/healthz?live", "", NULL,
+		    0) == 0)
+			a = try_http_receive(h, 2000);
+		if (h != NULL)
+			http_close(h);
+		status = a != NULL ? a->status : 0;
+		answer_free(a);
+		if (status == 200)
+			return 0;
+		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+			s->pid = 0;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		}
+		poll(NULL, 0, 2);
+	}
+	return -1;
+}
+
 void
 server_kill(struct server *s)
 {

@@ -71,6 +71,9 @@ struct server	*server_start(const char *option, ...)
 		    __attribute__((sentinel));
 /* The same server again: same ports, same store.  Returns ms until ready. */
 int64_t	server_restart(struct server *s);
+/* Again, where it may be that it must not start: 0 when it serves streams, though it may
+ * not publish; else its exit code, or -1: a signal, or nothing within five seconds. */
+int	try_server_restart(struct server *s);
 void	server_kill(struct server *s);		/* SIGKILL, and reaped */
 void	server_signal(struct server *s, int sig);
 /* Wait for its end: the exit code, or -1 at the deadline or when a signal
