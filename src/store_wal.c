@@ -118,7 +118,7 @@ walk(struct wal *w)
 	}
 }
 
-/* The header is wrong.  Does the first frame go with the sum in it, or with the sum of
+/* The header is wrong, and the index knows of nothing in it.  Does the first frame go with the sum in it, or with the sum of
  * the rest of it?  Then it is a log that was in use; else the torn beginning of one. */
 static bool
 was_in_use(struct wal *w, const unsigned char *head)
@@ -187,7 +187,7 @@ check_frames(const char *path, struct wal *w, off_t size, char *err,
 	add_sum(w, head, 24);
 	if ((be32(head) & ~1u) != WAL_MAGIC || be32(head + 4) != WAL_VERSION ||
 	    w->s1 != be32(head + 24) || w->s2 != be32(head + 28)) {
-		if (!was_in_use(w, head))
+		if (known == 0 && !was_in_use(w, head))
 			return 0;
 		snprintf(err, err_size, "%s-wal: damaged at its beginning, and its "
 		    "events cannot be read; %s", path, RECOVER);
