@@ -1,15 +1,12 @@
 /*
  * check_tools.c - operators' tools, from outside: backup, verify, export, import,
- * recover, and what /stats says of retention.
- *
- * FANFARE_TEST_EVENTS: how long a log is exported and imported, when not as long as
- * size_of_run() says.
+ * recover, and what /stats says of retention.  What takes longer is in
+ * check_fault_tools.c.
  */
 #include "config.h"
 
 #include "harness.h"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -290,47 +287,6 @@ START_TEST(a_backup_put_beside_a_left_over_write_ahead_log_is_not_served)
 }
 END_TEST
 
-/* A reader that stays for long, as a backup of a large log does, must not make publishers
- * wait for it each time the write-ahead log is full. */
-START_TEST(S5_a_long_read_beside_the_server_does_not_hold_up_publishers)
-{
-	struct server *s = server_start(NULL, NULL);
-	char *data = repeat("x", 60000), *body;
-	int64_t worst = 0, begun;
-	struct http *h;
-	sqlite3 *db;
-	int n = 0;
-
-	publish(s, "a", "x");
-	ck_assert_int_eq(sqlite3_open_v2(s->store, &db, SQLITE_OPEN_READONLY, NULL),
-	    SQLITE_OK);
-	ck_assert_int_eq(sqlite3_exec(db, "BEGIN; SELECT count(*) FROM event", NULL,
-	    NULL, NULL), SQLITE_OK);
-	h = http_open(s);
-	body = fmt("{\"topic\":\"a\",\"data\":\"%s\"}", data);
-	/* 12,000 pages until the server waits for readers at all, then some more. */
-	for (n = 0; n < 1100; n++) {
-		struct answer *a;
-
-		begun = now_ms();
-		ck_assert_int_eq(try_http_send(h, "POST", "/publish", AUTH AS_JSON, body,
-		    strlen(body)), 0);
-		a = try_http_receive(h, 4 * SOON);
-		ck_assert_ptr_nonnull(a);
-		ck_assert_int_eq(a->status, 200);
-		answer_free(a);
-		if (now_ms() - begun > worst)
-			worst = now_ms() - begun;
-	}
-	printf("the slowest publish beside a long read: %d ms\n", (int)worst);
-	ck_assert_int_lt(worst, patience(1500));
-	sqlite3_close(db);
-	http_close(h);
-	log_is_whole(s);
-	ck_assert_int_eq(server_stop(s), 0);
-}
-END_TEST
-
 /* ---- verify ---- */
 
 static const struct {
@@ -410,35 +366,6 @@ START_TEST(verify_names_each_fault_that_a_log_can_have)
 		unlink(bad);
 		remove_beside(bad);
 	}
-}
-END_TEST
-
-START_TEST(verify_finds_nothing_in_logs_that_retention_and_kills_have_shaped)
-{
-	struct server *s = server_start("--store.retain_events_per_topic=5",
-	    "--store.retain_bytes=1M", NULL);
-	char *data = repeat("y", 2000);
-
-	for (int round = 0; round < 4; round++) {
-		for (int i = 0; i < 300; i++) {
-			char *body = fmt("[{\"topic\":\"t/%d\",\"data\":\"%s\"},"
-			    "{\"topic\":\"u/%d\",\"data\":%d}]", (i * 7 + round) % 40,
-			    data, i % 250, i);
-			struct answer *a = post(s, "/publish", fmt(AUTH AS_JSON
-			    "Idempotency-Key: %d-%d\r\n", round, i), body);
-
-			ck_assert_msg(a->status == 200, "%s", a->body);
-		}
-		log_is_whole(s);
-		if (round % 2)
-			server_kill(s);
-		else
-			ck_assert_int_eq(server_stop(s), 0);
-		log_is_whole(s);
-		server_restart(s);
-	}
-	log_is_whole(s);
-	ck_assert_int_eq(server_stop(s), 0);
 }
 END_TEST
 
@@ -660,48 +587,6 @@ START_TEST(imported_events_follow_those_that_are_there)
 }
 END_TEST
 
-/* Of all children so far, in kB. */
-static long
-memory_of_children(void)
-{
-	struct rusage ru;
-
-	ck_assert_int_eq(getrusage(RUSAGE_CHILDREN, &ru), 0);
-	return ru.ru_maxrss;
-}
-
-START_TEST(a_long_log_is_exported_imported_and_checked_in_little_memory)
-{
-	int n = setting("FANFARE_TEST_EVENTS", size_of_run(100000, 1000000));
-	char *db = fmt("%s/long.db", test_dir()), *said, *err;
-	int64_t begun = now_ms(), imported, exported, backed_up, verified;
-	long small, large;
-
-	/* What the program takes for few. */
-	(void)export(new_log(1000));
-	small = memory_of_children();
-	begun = now_ms();
-	ck_assert_msg(program_run(NULL, &err, lines_file(n), "import", "--db", db,
-	    NULL) == 0, "%s", err);
-	imported = now_ms();
-	ck_assert_int_eq(system(fmt(CLEAN_ENV "%s export --db %s > %s/out && test $(wc -l < %s/out) = %d",
-	    getenv("FANFARE_BIN"), db, test_dir(), test_dir(), n)), 0);
-	exported = now_ms();
-	ck_assert_int_eq(program_run(NULL, NULL, NULL, "backup", "--db", db,
-	    fmt("%s/backup", test_dir()), NULL), 0);
-	backed_up = now_ms();
-	ck_assert_msg(verify(db, &said) == 0, "%s", said);
-	verified = now_ms();
-	large = memory_of_children();
-	printf("%d events: import %d ms, export %d ms, backup %d ms, verify %d ms; "
-	    "%ld kB (%ld kB for 1,000)\n", n, (int)(imported - begun),
-	    (int)(exported - imported), (int)(backed_up - exported),
-	    (int)(verified - backed_up), large, small);
-	/* The database's cache, not the log: 32 MB and some. */
-	ck_assert_int_lt(large, small + 64 * 1024 + (patience(1) > 1 ? 256 * 1024 : 0));
-}
-END_TEST
-
 /* ---- recover ---- */
 
 START_TEST(recover_saves_what_can_be_read_and_pages_are_told)
@@ -846,11 +731,8 @@ suite(void)
 	    D5_after_a_restored_backup_lost_cursors_get_a_gap_and_no_id_comes_again);
 	tcase_add_test(tc,
 	    a_backup_put_beside_a_left_over_write_ahead_log_is_not_served);
-	tcase_add_test(tc, S5_a_long_read_beside_the_server_does_not_hold_up_publishers);
 	tc = harness_case(su, "verify", 60);
 	tcase_add_test(tc, verify_names_each_fault_that_a_log_can_have);
-	tcase_add_test(tc,
-	    verify_finds_nothing_in_logs_that_retention_and_kills_have_shaped);
 	tcase_add_test(tc, verify_changes_nothing_and_reads_where_nothing_may_be_written);
 	tcase_add_test(tc, usage_is_said_and_exits_with_2);
 	tc = harness_case(su, "export", 120);
@@ -858,7 +740,6 @@ suite(void)
 	tcase_add_test(tc, export_gives_the_topics_asked_for_behind_the_id_asked_for);
 	tcase_add_test(tc, a_bad_line_is_named_and_all_before_it_is_stored);
 	tcase_add_test(tc, imported_events_follow_those_that_are_there);
-	tcase_add_test(tc, a_long_log_is_exported_imported_and_checked_in_little_memory);
 	tc = harness_case(su, "recover", 60);
 	tcase_add_test(tc, recover_saves_what_can_be_read_and_pages_are_told);
 	tc = harness_case(su, "retention", 60);
