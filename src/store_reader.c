@@ -272,6 +272,8 @@ read_event(struct walk *w, const struct chain *c, uint64_t seq, int *rc)
 	struct frame *f = NULL;
 	sqlite3_stmt *q;
 
+	bool damaged = false;
+
 	*rc = SQLITE_ROW;
 	if (seq > w->st->pruned && (f = cache_get(w->st->cache, seq)) != NULL &&
 	    f->topic_len == c->len && memcmp(f->topic, c->name, c->len) == 0)
@@ -284,8 +286,10 @@ read_event(struct walk *w, const struct chain *c, uint64_t seq, int *rc)
 	(void)sqlite3_bind_int64(q, 2, c->id);
 	f = NULL;
 	if ((*rc = sqlite3_step(q)) == SQLITE_ROW)
-		f = store_row_frame(w->st, q, seq, c->name, c->len);
+		f = store_row_frame(w->st, q, seq, c->name, c->len, &damaged);
 	(void)sqlite3_reset(q);
+	if (damaged)
+		*rc = SQLITE_DONE;	/* as lost as one that is not there */
 	if (f != NULL) {
 		frame_charge(f, &w->st->page_budget);
 		cache_put(w->st->cache, f);
@@ -344,6 +348,13 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 	while (w->heap_n > 0) {
 		c = &w->chains[w->heap[0]];
 		rc = read_link(w, c, &prev, &f);
+		if (rc == SQLITE_ROW && prev >= c->seq) {
+			/* Damage, and no way to walk. */
+			log_warnx("store: %s: the links of %s lead forth",
+			    w->st->path, c->name);
+			frame_unref(f);
+			return -1;
+		}
 		if (rc == SQLITE_DONE) {
 			/* The chain breaks here: this one and all before are gone. */
 			if (c->seq > w->job->lost)

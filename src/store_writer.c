@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -116,6 +117,7 @@ static int
 insert_event(struct store *st, struct frame *f, const struct mark *m)
 {
 	sqlite3_stmt *q;
+	struct row r;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_event_insert)) == NULL)
@@ -132,6 +134,8 @@ insert_event(struct store *st, struct frame *f, const struct mark *m)
 	else
 		(void)sqlite3_bind_null(q, 7);
 	(void)sqlite3_bind_blob(q, 8, f->data, (int)f->data_len, SQLITE_STATIC);
+	row_of_frame(f, &r);
+	(void)sqlite3_bind_int64(q, 9, row_sum(&r));
 	rc = sqlite3_step(q);
 	(void)sqlite3_reset(q);
 	return rc;
@@ -303,6 +307,7 @@ take_back(struct store *st)
 		(void)db_exec(&st->w, "ROLLBACK");
 	idem_settle(st, false);
 	marks_rolled_back(st);
+	prune_rolled_back(st);
 }
 
 /* The transaction was taken back: tell its publishers. */
@@ -458,6 +463,7 @@ committed(struct store *st)
 	idem_settle(st, true);
 	marks_committed(st);
 	segments_drop_empty(st);
+	prune_committed(st, clock_wall_ms());
 }
 
 static int
@@ -567,6 +573,40 @@ checkpoint(struct store *st)
 		writer_break(st);
 }
 
+int
+store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
+    size_t n, char *err, size_t err_size)
+{
+	int rc;
+
+	assert(!st->started);
+	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
+		goto fail;
+	for (size_t i = 0; i < n; i++)
+		if ((rc = stage_event(st, frames[i], times_ms[i])) != SQLITE_DONE)
+			goto fail;
+	if ((rc = marks_flush_late(st, false)) != SQLITE_DONE ||
+	    (rc = segments_write(st)) != SQLITE_DONE ||
+	    (rc = db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
+	    (int64_t)st->forgotten, (int64_t)st->settled)) != SQLITE_DONE ||
+	    (rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)
+		goto fail;
+	st->state_changed = false;
+	marks_committed(st);
+	if (n > 0)
+		st->head = frames[n - 1]->id.seq;
+	marks_evict(st, n);
+	checkpoint(st);
+	return 0;
+
+fail:
+	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errstr(rc));
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	marks_rolled_back(st);
+	return -1;
+}
+
 /* Announce what stands above the head: durable, though its publishers were told that
  * nobody knows. */
 static int
@@ -575,17 +615,18 @@ announce_found(struct store *st)
 	unsigned int subscribers;
 	struct frame *f;
 	sqlite3_stmt *q;
+	bool damaged;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_event_above)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, (int64_t)st->head);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 6),
-		    (const char *)sqlite3_column_text(q, 7),
-		    (size_t)sqlite3_column_bytes(q, 7));
+		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 7),
+		    (const char *)sqlite3_column_text(q, 8),
+		    (size_t)sqlite3_column_bytes(q, 8), &damaged);
 		if (f == NULL) {
-			rc = SQLITE_NOMEM;
+			rc = damaged ? SQLITE_CORRUPT : SQLITE_NOMEM;
 			break;
 		}
 		st->n_rows++;

@@ -619,6 +619,36 @@ server_signal(struct server *s, int sig)
 	kill(s->pid, sig);
 }
 
+int
+server_attempt(struct server *s)
+{
+	int64_t end = now_ms() + patience(5000);
+	int status;
+
+	ck_assert_msg(s->pid == 0, "it still runs");
+	s->pid = launch(s->args, s->log);
+	while (now_ms() < end) {
+		struct http *h = try_http_open(s);
+		struct answer *a = NULL;
+
+		if (h != NULL && try_http_send(h, "GET", "/healthz?live", "", NULL,
+		    0) == 0)
+			a = try_http_receive(h, 2000);
+		if (h != NULL)
+			http_close(h);
+		status = a != NULL ? a->status : 0;
+		answer_free(a);
+		if (status == 200)
+			return 0;
+		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+			s->pid = 0;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		}
+		poll(NULL, 0, 2);
+	}
+	return -1;
+}
+
 void
 server_kill(struct server *s)
 {
@@ -670,6 +700,55 @@ server_refused(char **said, const char *option, ...)
 	server_kill(s);
 	*said = read_whole(s->log);
 	return code;
+}
+
+int
+program_run(char **out, char **err, const char *input, const char *arg, ...)
+{
+	struct server child = { .pid = 0 };
+	char *args[SERVER_ARGS], *files[3];
+	static int count;
+	int n = 0;
+	va_list ap;
+
+	args[n++] = fmt("%s", program());
+	va_start(ap, arg);
+	for (; arg != NULL; arg = va_arg(ap, const char *)) {
+		ck_assert_int_lt(n, SERVER_ARGS - 1);
+		args[n++] = fmt("%s", arg);
+	}
+	va_end(ap);
+	args[n] = NULL;
+	files[0] = fmt("%s", input != NULL ? input : "/dev/null");
+	files[1] = fmt("%s/program-%d.out", own_dir, count);
+	files[2] = fmt("%s/program-%d.stderr", own_dir, count++);
+	child.pid = fork();
+	ck_assert_int_ge(child.pid, 0);
+	if (child.pid == 0) {
+		for (int i = 0; i < 3; i++)
+			dup2(open(files[i], i == 0 ? O_RDONLY :
+			    O_WRONLY | O_CREAT | O_TRUNC, 0600), i);
+		clean_environment();
+		signal(SIGPIPE, SIG_DFL);
+		execv(args[0], args);
+		_exit(127);
+	}
+	n = server_wait(&child, 120000);
+	server_kill(&child);
+	if (out != NULL)
+		*out = read_whole(files[1]);
+	if (err != NULL)
+		*err = read_whole(files[2]);
+	return n;
+}
+
+void
+log_is_whole(struct server *s)
+{
+	char *out, *err;
+	int code = program_run(&out, &err, NULL, "verify", s->store, NULL);
+
+	ck_assert_msg(code == 0, "verify exits with %d and says: %s%s", code, out, err);
 }
 
 int

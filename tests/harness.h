@@ -75,6 +75,9 @@ int64_t	server_restart(struct server *s);
 void	server_launch(struct server *s);	/* without waiting */
 /* The same, where it may end before: -1 then, and s->status tells how. */
 int64_t	try_server_restart(struct server *s);
+/* Again, where it may be that it must not start: 0 when it serves streams, though it may
+ * not publish; else its exit code, or -1: a signal, or nothing within five seconds. */
+int	server_attempt(struct server *s);
 void	server_kill(struct server *s);		/* SIGKILL, and reaped */
 void	server_signal(struct server *s, int sig);
 /* Wait for its end: the exit code, or -1 at the deadline or when a signal
@@ -93,6 +96,13 @@ int64_t	server_metric(struct server *s, const char *name);
  * said on both outputs in *said. */
 int	server_refused(char **said, const char *option, ...)
 	    __attribute__((sentinel));
+/* Run the program with these arguments (..., NULL) and the file `input` as its standard
+ * input (NULL: none): its exit code; -1: a signal killed it, or the deadline passed.
+ * What it wrote on its outputs in *out and *err (either may be NULL). */
+int	program_run(char **out, char **err, const char *input, const char *arg, ...)
+	    __attribute__((sentinel));
+/* `fanfare verify` finds nothing wrong with the server's log, which may run. */
+void	log_is_whole(struct server *s);
 int	free_port(void);
 /* Play systemd: from now on servers are started with these descriptors (borrowed;
  * -1: a closed one) as 3, 4, ..., in LISTEN_FDS, with `names` (or NULL) in
