@@ -213,8 +213,8 @@ preflight(struct request *rq)
 	const char *headers[] = {
 		"Allow", rq->route->allow,
 		"Access-Control-Allow-Methods", rq->route->allow,
-		"Access-Control-Allow-Headers", "authorization, content-type, "
-		    "cache-control, last-event-id, idempotency-key",
+		"Access-Control-Allow-Headers", ("authorization, content-type, "
+		    "cache-control, last-event-id, idempotency-key"),
 		"Access-Control-Max-Age", "600",
 		NULL
 	};
@@ -393,6 +393,8 @@ http_free(struct http *h)
 	free(h);
 }
 
+static void
+mhd_log(void *cls, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void
 mhd_log(void *cls, const char *fmt, va_list ap)
 {
@@ -644,7 +646,7 @@ post(struct http *h, enum http_msg kind)
 
 	if ((m = calloc(1, sizeof(*m))) == NULL)
 		abort();		/* nothing else would end the thread */
-	m->kind = kind;
+	m->kind = (int)kind;
 	mailbox_post(h->box, m, true);
 }
 
