@@ -135,6 +135,7 @@ auth_token_split(const char *p, size_t len, struct auth_token *t,
 	static const char *const names[] = { "header", "payload", "signature" };
 	size_t dots = 0, i, start = 0;
 
+	*t = (struct auth_token){ 0 };
 	if (len > AUTH_TOKEN_MAX)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is longer "
 		    "than %d bytes", AUTH_TOKEN_MAX);
@@ -621,6 +622,7 @@ auth_token_read(const struct auth_issuer *is, const struct auth_patterns *names,
 	    (header = auth_token_object(t.part[0], "header", r)) == NULL ||
 	    auth_token_header(&is->key, header, &alg, r) == -1 ||
 	    (claims = auth_token_object(t.part[1], "payload", r)) == NULL ||
+	    /* NOLINTNEXTLINE(clang-analyzer-core*): auth_refuse() is always -1 */
 	    auth_token_signature(&is->key, alg, p, len, &t, r) == -1)
 		goto fail;
 	if ((g = auth_grants_new()) == NULL)

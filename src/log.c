@@ -151,6 +151,9 @@ emit(enum log_level level, const char *msg)
 
 static void
 vlog(enum log_level level, int err, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+static void
+vlog(enum log_level level, int err, const char *fmt, va_list ap)
 {
 	char msg[LINE_MAX_BYTES];
 	size_t n;

@@ -406,7 +406,8 @@ chain_of(const struct walk *w, int64_t id)
 {
 	struct chain key = { .id = id };
 
-	return bsearch(&key, w->chains, w->n, sizeof(*w->chains), by_id);
+	return w->n == 0 ? NULL :
+	    bsearch(&key, w->chains, w->n, sizeof(*w->chains), by_id);
 }
 
 /* Fetch refs[*at..] until the page is full; rows pruned meanwhile are told as lost. */

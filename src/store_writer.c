@@ -356,6 +356,7 @@ publish_batch(struct store *st, struct batch *b)
 	for (a = b->appends; a != NULL; a = next) {
 		next = a->next;
 		if (a->result == APPEND_OK) {
+			/* NOLINTNEXTLINE(clang-analyzer-core*): committed() fills it */
 			a->subscribers = b->subscribers[at];
 			at += a->n;
 			if (a->has_key && (e = map_get(st->idem, a->key,
