@@ -27,7 +27,7 @@
 #define KEPT		20		/* events per topic */
 #define BATCH		25
 #define HISTORY		"/history?topic=f/a&limit=5"
-#define RECOVERY_MS	8000		/* a store that failed is opened again in one second */
+#define RECOVERY_MS	8000		/* a store that failed opens again in a second */
 
 /* The server under test, and what was done to it last: told when it goes wrong. */
 static struct server *sv;
@@ -101,7 +101,8 @@ ended_well(void)
 	    WTERMSIG(sv->status), faults->site, said());
 	ck_assert_msg(WEXITSTATUS(sv->status) != 0, "%s: exit code 0, at %s:\n%s", doing,
 	    faults->site, said());
-	ck_assert_msg(last_word_tells(), "%s: it ended without a word, at %s: %s", doing, faults->site, said());
+	ck_assert_msg(last_word_tells(), "%s: it ended without a word, at %s: %s", doing,
+	    faults->site, said());
 }
 
 /* A request on a connection of its own: its answer, or NULL when the connection was
@@ -296,7 +297,8 @@ session(void)
 static void
 log_is_right(void)
 {
-	json_t *events = json_object_get(history(sv, "topic=f/a&replay=20"), "events"), *e;
+	json_t *page = history(sv, "topic=f/a&replay=20"), *e;
+	json_t *events = json_object_get(page, "events");
 	size_t i;
 
 	for (int k = 0; k < nfates; k++) {
@@ -541,6 +543,72 @@ START_TEST(S2_a_call_that_fails_while_stopping_keeps_nothing_from_the_end)
 }
 END_TEST
 
+#define TWO_KEYS	"one:" API_KEY "1\ntwo:" API_KEY "2\n"
+#define ONE_KEY		"one:" API_KEY "1\n"
+#define SECOND		BEARER API_KEY "2\r\n"
+
+/* Reload with these keys, and wait until it has said what came of it. */
+static void
+reload(const char *path, const char *keys)
+{
+	int64_t end = now_ms() + patience(SOON);
+
+	log_mark = log_size();
+	write_whole(path, keys, strlen(keys));
+	server_signal(sv, SIGHUP);
+	while (strstr(said(), "are reloaded") == NULL &&
+	    strstr(said(), " warning: ") == NULL && strstr(said(), " error: ") == NULL &&
+	    strstr(said(), "memory") == NULL) {
+		ck_assert_msg(now_ms() < end, "nothing came of a reload, at %s: %s",
+		    faults->site, said());
+		poll(NULL, 0, 1);
+	}
+}
+
+START_TEST(S2_a_reload_without_memory_leaves_no_stream_to_a_key_that_is_gone)
+{
+	int n = size_of_run(24, 100000), stayed = 0, left = 0;
+	char *keys = fmt("%s/keys", test_dir());
+	struct stream *st;
+	int64_t total;
+
+	if (!is_wanted(FAULT_MEMORY))
+		return;
+	faults_begin();
+	write_whole(keys, TWO_KEYS, strlen(TWO_KEYS));
+	sv = server_start(fmt("--auth.api_keys_file=%s", keys), "--server.threads=2",
+	    NULL);
+	reload(keys, ONE_KEY);
+	total = faults->calls[FAULT_MEMORY];
+	reload(keys, TWO_KEYS);
+	total = faults->calls[FAULT_MEMORY] - total;
+	/* From the last on: those tell the stream threads. */
+	for (int64_t nth = total + 2; nth > 0 && total + 2 - nth < n; nth--) {
+		snprintf(doing, sizeof doing, "reload, malloc %lld", (long long)nth);
+		st = stream_open(sv, "/events?topic=a", SECOND);
+		expect_live(st, false);
+		faults_arm(FAULT_MEMORY, nth, 1);
+		reload(keys, ONE_KEY);
+		(void)faults_disarm();
+		ck_assert_msg(server_alive(sv), "%s: it ended, at %s", doing,
+		    faults->site);
+		if (get(sv, "/history?topic=a", SECOND)->status == 200)
+			stayed++;
+		else {
+			left++;
+			ck_assert_msg(stream_ended(st, SOON), "%s: the key is gone, its "
+			    "stream is not, at %s", doing, faults->site);
+		}
+		stream_close(st);
+		reload(keys, TWO_KEYS);
+	}
+	printf("reload: %lld allocations, %d times the old keys stayed, %d times not\n",
+	    (long long)total, stayed, left);
+	ck_assert_int_gt(stayed, 0);
+	ck_assert_int_eq(server_stop(sv), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -556,6 +624,8 @@ suite(void)
 	tc = harness_case(s, "serving", seconds);
 	tcase_add_loop_test(tc, S2_a_call_that_fails_while_serving_harms_nobody_else, 0,
 	    FAULT_COUNT);
+	tcase_add_test(tc,
+	    S2_a_reload_without_memory_leaves_no_stream_to_a_key_that_is_gone);
 	tc = harness_case(s, "stopping", seconds);
 	tcase_add_loop_test(tc,
 	    S2_a_call_that_fails_while_stopping_keeps_nothing_from_the_end, 0,

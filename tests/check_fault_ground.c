@@ -192,7 +192,8 @@ static void
 writer_send(struct writer *w)
 {
 	w->since = now_ms();
-	ck_assert_int_eq(try_http_send(w->h, "POST", "/publish?topic=a", AUTH, "x", 1), 0);
+	ck_assert_int_eq(try_http_send(w->h, "POST", "/publish?topic=a", AUTH, "x", 1),
+	    0);
 }
 
 static void
@@ -235,7 +236,8 @@ time_of(struct server *s, struct writer *w, const char *path)
 /* For so long: readers beside writers.  The longest silence of a quiet stream, with a
  * heartbeat each second, and the slowest answer. */
 static void
-read_beside(struct server *s, struct writer *w, int ms, int64_t *silence, int64_t *slowest)
+read_beside(struct server *s, struct writer *w, int ms, int64_t *silence,
+    int64_t *slowest)
 {
 	static const char *const paths[] = { "/healthz", HISTORY,
 		"/history?topic=old&replay=5" };
