@@ -381,7 +381,7 @@ store_load(struct store *st, char *err, size_t err_size)
 	return 0;
 
 fail:
-	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errmsg(st->w.h));
+	snprintf(err, err_size, "%s: %s", st->path, db_why(&st->w));
 	if (sqlite3_get_autocommit(st->w.h) == 0)
 		(void)db_exec(&st->w, "ROLLBACK");
 	return -1;
