@@ -3,8 +3,8 @@
  *
  * The level and the form are set once, before threads start.  A line is at most
  * LINE_MAX_BYTES, below PIPE_BUF, so that a pipe which poll(2) calls writable takes
- * it whole and write(2) cannot block: one thread at a time, or the second would find
- * full what was free when it asked.
+ * it whole and write(2) cannot block: one thread at a time, or another would find full
+ * what was free when it asked.
  */
 #include "config.h"
 

@@ -58,7 +58,8 @@ store_note_stamp(struct store *st, uint64_t seq, int64_t ms)
 static int64_t
 stored_ms(const struct store *st, uint64_t seq, int64_t stamp)
 {
-	return seq <= st->back_seq && st->back_ms < stamp ? st->back_ms : stamp;
+	return st->back_seq > 0 && seq <= st->back_seq && st->back_ms < stamp ?
+	    st->back_ms : stamp;
 }
 
 /* The same of the oldest segment's first. */
