@@ -151,6 +151,22 @@ frame_charge(struct frame *f, struct frame_budget *b)
 	atomic_fetch_add_explicit(&b->bytes, f->bytes, memory_order_relaxed);
 }
 
+void
+frame_uncharge(struct frame *f)
+{
+	struct frame_budget *b = atomic_exchange(&f->budget, NULL);
+
+	if (b != NULL)
+		atomic_fetch_sub_explicit(&b->bytes, f->bytes,
+		    memory_order_relaxed);
+}
+
+bool
+frame_is_charged(const struct frame *f)
+{
+	return f->budget != NULL;
+}
+
 struct frame *
 frame_ref(struct frame *f)
 {
@@ -170,9 +186,8 @@ frame_unref(struct frame *f)
 	if (f == NULL || atomic_fetch_sub_explicit(&f->refs, 1,
 	    memory_order_acq_rel) != 1)
 		return;
-	if (f->budget != NULL)
-		atomic_fetch_sub_explicit(&f->budget->bytes, f->bytes,
-		    memory_order_relaxed);
+	if (frame_is_charged(f))
+		frame_uncharge(f);
 	free(f->envelope);
 	free(f);
 }

@@ -9,6 +9,7 @@
 #ifndef FRAME_H
 #define FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,7 +34,7 @@ struct frame {
 	uint32_t		 data_len;
 	uint32_t		 raw_len;	/* text/event-stream bytes */
 	_Atomic(struct frame_text *) envelope;	/* made when first asked for */
-	struct frame_budget	*budget;
+	_Atomic(struct frame_budget *) budget;
 	size_t			 bytes;		/* heap bytes of all this */
 	char			 mem[];
 };
@@ -51,8 +52,11 @@ struct frame	*frame_new(const char *topic, size_t topic_len, const char *name,
 void		 frame_stamp(struct frame *f, struct event_id id, uint64_t prev,
 		    uint64_t nth, int64_t wall_ms);
 struct frame	*frame_new_bytes(const char *p, size_t len);
-/* Count its bytes against a budget until it is freed. */
+/* Count its bytes against a budget until it is freed... */
 void		 frame_charge(struct frame *f, struct frame_budget *b);
+/* ...or is whoever's who holds it.  Any thread. */
+void		 frame_uncharge(struct frame *f);
+bool		 frame_is_charged(const struct frame *f);
 
 struct frame	*frame_ref(struct frame *f);
 void		 frame_ref_many(struct frame *f, unsigned int n);

@@ -525,10 +525,31 @@ expiring_ms(const struct stream_env *env, const struct stream *s)
 
 /* Does it keep a page, or most of one, that could be asked for again? */
 static bool
+can_drop_page(const struct stream *s)
+{
+	return s->state == STREAM_CATCHING_UP && s->q_len > 1 &&
+	    s->replay_through == 0 &&
+	    stream_queue_at(s, s->q_len - 1)->kind == ENTRY_EVENT;
+}
+
+/* Does it keep memory that others wait for?  What is half sent and what is a replay
+ * stays, and would be all there is if enough of them stop in the middle of an event. */
+static bool
 holds_page(const struct stream *s)
 {
-	return s->state == STREAM_CATCHING_UP && s->blocked && s->q_len > 1 &&
-	    s->replay_through == 0 && stream_queue_at(s, s->q_len - 1)->kind == ENTRY_EVENT;
+	return s->blocked && s->q_len > 0 && (can_drop_page(s) ||
+	    frame_is_charged(stream_queue_at(s, 0)->frame) ||
+	    frame_is_charged(stream_queue_at(s, s->q_len - 1)->frame));
+}
+
+/* Others want the memory: what can be asked for again goes, the rest is the stream's. */
+static void
+let_page_go(struct stream *s)
+{
+	if (can_drop_page(s))
+		stream_unqueue(s, 0);
+	for (uint32_t i = 0; i < s->q_len; i++)
+		frame_uncharge(stream_queue_at(s, i)->frame);
 }
 
 int64_t
@@ -597,7 +618,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 		return;
 	}
 	if (holds_page(s) && env->now_ms >= s->progress_at + env->hold_ms)
-		stream_unqueue(s, 0);		/* others want the memory; asked for again */
+		let_page_go(s);
 	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
 		if (s->state != STREAM_ENDING)
 			metric_add(METRIC_STREAMS_EXPIRED, 1);

@@ -240,6 +240,63 @@ START_TEST(R3_readers_that_never_read_cost_what_is_documented_and_nobody_else)
 }
 END_TEST
 
+#define TOPICS		1200	/* of two events, 120 kB, in the log alone */
+#define QUIET_MS	3000	/* longer than pages are left to who takes nothing */
+
+/* Pages out of the log share 64 MB, and here they are all different: who takes none of
+ * his must not keep others from theirs. */
+START_TEST(R3_readers_that_stop_in_a_replay_hold_up_no_other_replay)
+{
+	struct server *s = server_start(all_public, "--store.tail=64k",
+	    "--stream.stall=10m", NULL);
+	struct stream **slow = keep(calloc(TOPICS, sizeof *slow), free), *fine;
+	char *pad = repeat("x", 60000), *cursor, *batch, *at;
+	int64_t began, quiet_since, writes = -1;
+	long before;
+
+	ck_assert_int_eq(room_for(TOPICS), TOPICS);
+	cursor = fmt("Last-Event-ID: %s\r\n", publish(s, "a", "first"));
+	batch = at = keep(malloc(16 * 60100), free);
+	for (int i = 0; i < 2 * TOPICS; i++) {
+		at += sprintf(at, "{\"topic\":\"t/%d\",\"data\":\"%d %s\"}\n", i / 2,
+		    i % 2, pad);
+		if (i % 16 == 15) {
+			publish_json(s, batch);
+			at = batch;
+		}
+	}
+	before = server_memory_kb(s);
+	for (int i = 1; i < TOPICS; i++) {
+		slow[i] = try_stream(s, fmt("/events?topic=t/%d", i), cursor, 1024);
+		ck_assert_ptr_nonnull(slow[i]);
+	}
+	for (began = quiet_since = now_ms(); now_ms() - quiet_since < QUIET_MS;
+	    poll(NULL, 0, 50)) {
+		ck_assert_int_lt(now_ms() - began, patience(60000));
+		if (server_metric(s, "writes_total") == writes)
+			continue;
+		writes = server_metric(s, "writes_total");
+		quiet_since = now_ms();
+	}
+	printf("%d replays that nobody reads: +%ld MB, all stuck after %d ms\n", TOPICS,
+	    (server_memory_kb(s) - before) / 1024, (int)(quiet_since - began));
+	began = now_ms();
+	fine = stream_open(s, "/events?topic=t/0", cursor);
+	for (int i = 0; i < 2; i++) {
+		struct event *e = stream_next(fine, SOON);
+
+		ck_assert_msg(e != NULL, "nothing at %d", i);
+		ck_assert_int_eq(atoi(e->data), i);
+	}
+	expect_live(fine, true);
+	printf("one that reads: %d ms\n", (int)(now_ms() - began));
+	if (patience(1) == 1)
+		ck_assert_int_le(server_memory_kb(s) - before, 160 * 1024);
+	ck_assert_int_eq(server_metric(s, "streams_stalled_total"), 0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- R4 ---- */
 
 #define EACH	10
@@ -506,7 +563,7 @@ END_TEST
 
 /* ---- R8 ---- */
 
-#define FLOOD	160		/* connections that publish a megabyte each, at once */
+#define FLOOD	120		/* connections that publish a megabyte each, at once */
 #define BATCH	15		/* events of one request */
 #define BIG	60000		/* bytes of one event */
 
@@ -671,6 +728,8 @@ suite(void)
 	    R3_readers_that_never_read_cost_what_is_documented_and_nobody_else);
 	tcase_add_test(tc, R4_readers_at_a_byte_a_second_or_asleep_hold_up_nobody);
 	tcase_add_test(tc, R4_a_reader_that_is_only_slow_is_not_ended);
+	tc = harness_case(su, "replays", 120);
+	tcase_add_test(tc, R3_readers_that_stop_in_a_replay_hold_up_no_other_replay);
 	tc = harness_case(su, "idle", size_of_run(60, 120));
 	tcase_add_test(tc, R5_streams_that_wait_cost_a_kilobyte_and_no_time);
 	tc = harness_case(su, "flood", size_of_run(120, 600));
