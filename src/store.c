@@ -674,6 +674,15 @@ store_close(struct store *st)
 	free(st);
 }
 
+void
+store_close_alone(struct store *st)
+{
+	assert(!st->started);
+	if (db_exec(&st->w, "PRAGMA journal_mode = DELETE") != SQLITE_OK)
+		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+	store_close(st);
+}
+
 struct event_id
 store_head(const struct store *st)
 {
