@@ -442,7 +442,7 @@ take_lock(struct store *st, char *err, size_t err_size)
 		    "that fanfare may write", name, strerror(errno));
 		return -1;
 	}
-	/* A tool that asks whether somebody has it holds it for a moment (store_copy.c). */
+	/* A tool that asks whether somebody has it holds it for a moment. */
 	while ((rc = flock(st->lock_fd, LOCK_EX | LOCK_NB)) == -1 && tries-- > 0)
 		(void)nanosleep(&nap, NULL);
 	if (rc == -1) {

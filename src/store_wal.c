@@ -118,8 +118,9 @@ walk(struct wal *w)
 	}
 }
 
-/* The header is wrong, and the index knows of nothing in it.  Does the first frame go with the sum in it, or with the sum of
- * the rest of it?  Then it is a log that was in use; else the torn beginning of one. */
+/* The header is wrong, and the index knows of nothing in it.  Does the first frame go
+ * with the sum in it, or with the sum of the rest of it?  Then it is a log that was in
+ * use; else the torn beginning of one. */
 static bool
 was_in_use(struct wal *w, const unsigned char *head)
 {
@@ -202,8 +203,8 @@ check_frames(const char *path, struct wal *w, off_t size, char *err,
 		return -1;
 	}
 	if (known > w->committed && memcmp(salt, w->salt, sizeof(salt)) == 0) {
-		snprintf(err, err_size, "%s-wal: damaged or cut off behind page %u of %u; "
-		    "%s", path, w->committed, known, RECOVER);
+		snprintf(err, err_size, "%s-wal: damaged or cut off behind page %u of "
+		    "%u; %s", path, w->committed, known, RECOVER);
 		return -1;
 	}
 	return 0;

@@ -486,8 +486,9 @@ static const struct {
 	{ "a pipe", "mkfifo $DB", 0 },
 	{ "a device", "ln -s /dev/zero $DB", 0 },
 	{ "somebody's database", "sqlite3 $DB 'CREATE TABLE customer (name)'", 0 },
-	{ "somebody's database with our numbers", "sqlite3 $DB 'CREATE TABLE event (name);"
-	    "PRAGMA user_version = 2; PRAGMA application_id = 1717661286'", 0 },
+	{ "somebody's database with our numbers", "sqlite3 $DB 'CREATE TABLE "
+	    "event (name); PRAGMA user_version = 2; "
+	    "PRAGMA application_id = 1717661286'", 0 },
 	{ "our first half", "sqlite3 $DB 'CREATE TABLE event (name);"
 	    "PRAGMA user_version = 1; PRAGMA application_id = 1717661286'", 0 },
 	{ "a newer release's", "sqlite3 $DB 'CREATE TABLE event (name);"
