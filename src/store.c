@@ -506,13 +506,19 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	if (take_lock(st, err, err_size) == -1)
 		goto fail;
 	/* With durability normal a lost end is what was chosen. */
-	if ((wal = wal_check(st->path, err, err_size)) != 0) {
+	if ((wal = wal_check(st->path, err, err_size)) < 0) {
 		if (wal == -2 || conf->sync_full)
 			goto fail;
 		log_warnx("store: %s", err);
 	}
-	if (store_open_writer(st, err, err_size) == -1 ||
-	    store_migrate(&st->w, st->path, err, err_size) == -1)
+	if (store_open_writer(st, err, err_size) == -1)
+		goto fail;
+	/* Or the remains of several crashes would look like damage one day. */
+	if (wal != 0 && sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+	    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+		log_warnx("store: %s: checkpoint: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+	if (store_migrate(&st->w, st->path, err, err_size) == -1)
 		goto fail;
 	if ((st->epochs = store_epochs(&st->w, &st->nepochs, &damaged)) == NULL) {
 		snprintf(err, err_size, "%s: %s%s", st->path, damaged ?

@@ -305,6 +305,10 @@ end_segment(struct check *c)
 	(void)sqlite3_bind_int64(q, 1, c->segment);
 	if (sqlite3_step(q) != SQLITE_ROW)
 		tell(c, "segments: %" PRId64 " is missing", c->segment);
+	else if (sqlite3_column_int64(q, 0) < 0 || sqlite3_column_int64(q, 1) < 0 ||
+	    sqlite3_column_int64(q, 0) > 1 << SEGMENT_SHIFT)
+		tell(c, "segments: the counters of %" PRId64 " make no sense",
+		    c->segment);
 	else if (c->segment != c->newest_segment &&
 	    ((uint64_t)sqlite3_column_int64(q, 0) != c->events ||
 	    (uint64_t)sqlite3_column_int64(q, 1) != c->bytes))
