@@ -30,6 +30,7 @@
 
 struct importer {
 	const struct cli_call *call;
+	const char	*path;
 	struct store	*st;
 	struct frame	*frames[BATCH_EVENTS];
 	int64_t		 times[BATCH_EVENTS];
@@ -51,6 +52,7 @@ importer_open(const struct cli_call *call, const char *path)
 		return NULL;
 	}
 	im->call = call;
+	im->path = path;
 	if ((im->st = store_open(&sc, err, sizeof err)) == NULL) {
 		(void)cli_fail(call, 0, "%s", err);
 		free(im);
@@ -104,7 +106,7 @@ importer_close(struct importer *im)
 {
 	if (im == NULL)
 		return;
-	store_close(im->st);
+	store_close_alone(im->st);
 	for (size_t i = 0; i < im->n; i++)
 		frame_unref(im->frames[i]);
 	free(im);
@@ -304,7 +306,8 @@ end_early(const struct importer *im, const char *file, uint64_t next, const char
 	(void)cli_fail(im->call, 0, "line %" PRIu64 ": %s", next, why);
 	fprintf(stderr, "%" PRIu64 " events of the lines before it are stored, nothing "
 	    "from it on.  Mend it and go on with\n    tail -n +%" PRIu64 " %s | fanfare "
-	    "import\n", im->stored, next, file != NULL ? file : "FILE");
+	    "import --db %s\n", im->stored, next, file != NULL ? file : "FILE",
+	    im->path);
 	return CLI_FAILED;
 }
 

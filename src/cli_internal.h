@@ -80,7 +80,7 @@ void	cli_end_progress(void);
 /* A log that events are stored into while no server runs, many in one commit. */
 struct importer;
 struct store_event;
-/* NULL has told why. */
+/* Borrows the path.  NULL has told why. */
 struct importer	*importer_open(const struct cli_call *call, const char *path);
 /* Borrows the event; its id counts for nothing.  0; -1: told. */
 int	importer_add(struct importer *im, const struct store_event *e);

@@ -459,7 +459,7 @@ take_lock(struct store *st, char *err, size_t err_size)
 		    "that fanfare may write", name, strerror(errno));
 		return -1;
 	}
-	/* A tool that asks whether somebody has it holds it for a moment (store_copy.c). */
+	/* A tool that asks whether somebody has it holds it for a moment. */
 	while ((rc = flock(st->lock_fd, LOCK_EX | LOCK_NB)) == -1 && tries-- > 0)
 		(void)nanosleep(&nap, NULL);
 	if (rc == -1) {
@@ -529,13 +529,19 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	if (take_lock(st, err, err_size) == -1)
 		goto fail;
 	/* With durability normal a lost end is what was chosen. */
-	if ((wal = wal_check(st->path, err, err_size)) != 0) {
+	if ((wal = wal_check(st->path, err, err_size)) < 0) {
 		if (wal == -2 || conf->sync_full)
 			goto fail;
 		log_warnx("store: %s", err);
 	}
-	if (store_open_writer(st, err, err_size) == -1 ||
-	    store_migrate(&st->w, st->path, err, err_size) == -1)
+	if (store_open_writer(st, err, err_size) == -1)
+		goto fail;
+	/* Or the remains of several crashes would look like damage one day. */
+	if (wal != 0 && sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+	    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+		log_warnx("store: %s: checkpoint: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
+	if (store_migrate(&st->w, st->path, err, err_size) == -1)
 		goto fail;
 	if ((st->epochs = store_epochs(&st->w, &st->nepochs, &damaged)) == NULL) {
 		snprintf(err, err_size, "%s: %s%s", st->path, damaged ?
@@ -707,6 +713,15 @@ store_close(struct store *st)
 		close(st->lock_fd);
 	free(st->path);
 	free(st);
+}
+
+void
+store_close_alone(struct store *st)
+{
+	assert(!st->started);
+	if (db_exec(&st->w, "PRAGMA journal_mode = DELETE") != SQLITE_OK)
+		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+	store_close(st);
 }
 
 struct event_id

@@ -110,7 +110,7 @@ tool_open(struct db *db, const char *path, bool salvage, char *err, size_t err_s
 	}
 	close(fd);
 	if (!store_is_held(path, &pid) &&
-	    (rc = wal_check(path, err, err_size)) != 0 && !(rc == -1 && salvage))
+	    (rc = wal_check(path, err, err_size)) < 0 && !(rc == -1 && salvage))
 		return -1;
 	rc = open_at(db, path, 0);
 	if (rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY)

@@ -201,10 +201,11 @@ find_ends(struct reading *rd)
 	rd->head = (uint64_t)head;
 	rd->summed = (uint64_t)db_int(&rd->db, "SELECT summed FROM state", 0);
 	rd->x->unchecked = rd->epochs == NULL;
-	rd->uncounted = (uint64_t)db_int(&rd->db, "SELECT max(segment) * 4096 FROM segment",
-	    0);
-	rd->x->expected = (uint64_t)db_int(&rd->db, "SELECT coalesce(sum(events), 0) FROM "
-	    "segment WHERE segment < (SELECT max(segment) FROM segment)", 0);
+	rd->uncounted = (uint64_t)db_int(&rd->db,
+	    "SELECT max(segment) * 4096 FROM segment", 0);
+	rd->x->expected = (uint64_t)db_int(&rd->db,
+	    "SELECT coalesce(sum(events), 0) FROM segment "
+	    "WHERE segment < (SELECT max(segment) FROM segment)", 0);
 }
 
 /* Where to begin, as a stream that resumes would. */

@@ -276,8 +276,8 @@ int		 tool_open(struct db *db, const char *path, bool salvage, char *err,
 int		 tool_extent(struct db *db, struct store_extent *out);
 
 /* store_wal.c: is the write-ahead log beside `path` the one that belongs there, and can
- * all of it be read?  Only while nobody has the database open.  0; -1: damaged; -2: not
- * the one that belongs there; `err` tells. */
+ * all of it be read?  Only while nobody has the database open.  0; 1: behind its end stands
+ * a torn commit; -1: damaged; -2: not the one that belongs there; `err` tells. */
 int		 wal_check(const char *path, char *err, size_t err_size);
 
 /* store_prune.c.  What time it is for all that grows old, which no stamp needs to be: a

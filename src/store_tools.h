@@ -59,17 +59,17 @@ struct store_export {
 	const struct topics *topics;	/* NULL: all */
 	bool		 has_after;
 	struct event_id	 after;		/* begin behind it */
-	bool		 salvage;	/* a damaged log: go on behind what cannot be read */
+	bool		 salvage;	/* a damaged log: go on behind the damage */
 	/* false stops, and that is no failure. */
 	bool		(*take)(void *arg, const struct store_event *e);
 	void		*arg;
 	/* answered */
 	uint64_t	 taken;		/* events */
 	bool		 gap;		/* some behind `after` were pruned */
-	uint64_t	 damaged;	/* salvage: rows left out, their sums being wrong */
+	uint64_t	 damaged;	/* salvage: rows whose sums are wrong: left out */
 	uint64_t	 unreadable;	/* salvage: places where reading failed */
 	bool		 unchecked;	/* salvage: without epochs no sum can be */
-	uint64_t	 expected;	/* salvage: how many there should be; 0: unknown */
+	uint64_t	 expected;	/* salvage: events there should be, about */
 };
 
 /* The events that are there when it begins, in order, in little memory. */

@@ -270,8 +270,8 @@ check_topics(struct check *c)
 				tell(c, "topics: number %" PRId64 " has no events and "
 				    "does not say so", t->id);
 			if (t->newest > c->pruned)
-				tell(c, "topics: the newest event of number %" PRId64 ", %"
-				    PRIu64 ", is missing", t->id, t->newest);
+				tell(c, "topics: the newest event of number %" PRId64
+				    ", %" PRIu64 ", is missing", t->id, t->newest);
 			continue;
 		}
 		if (t->empty)
@@ -305,6 +305,10 @@ end_segment(struct check *c)
 	(void)sqlite3_bind_int64(q, 1, c->segment);
 	if (sqlite3_step(q) != SQLITE_ROW)
 		tell(c, "segments: %" PRId64 " is missing", c->segment);
+	else if (sqlite3_column_int64(q, 0) < 0 || sqlite3_column_int64(q, 1) < 0 ||
+	    sqlite3_column_int64(q, 0) > 1 << SEGMENT_SHIFT)
+		tell(c, "segments: the counters of %" PRId64 " make no sense",
+		    c->segment);
 	else if (c->segment != c->newest_segment &&
 	    ((uint64_t)sqlite3_column_int64(q, 0) != c->events ||
 	    (uint64_t)sqlite3_column_int64(q, 1) != c->bytes))
@@ -324,7 +328,8 @@ row_fault(const struct check *c, const struct row *r)
 
 	if (r->topic == NULL)
 		return "belongs to no topic";
-	if (c->nepochs > 0 && !row_is_whole(r, c->summed))	/* its epoch is part of it */
+	/* Its epoch is part of the sum. */
+	if (c->nepochs > 0 && !row_is_whole(r, c->summed))
 		return "is damaged: its sum is wrong";
 	if (r->has_sum && r->id.seq <= c->summed)
 		return "has a sum, and the state says that there are none yet";
@@ -350,16 +355,16 @@ check_chain(struct check *c, struct topic_seen *t, const struct row *r)
 
 	if (t->seen > 0) {
 		if (!t->damaged && (r->prev != t->seen || r->nth != t->seen_nth + 1))
-			tell(c, "events: %" PRIu64 " follows %" PRIu64 " in its topic and "
-			    "not %" PRIu64 ": some between are missing", seq, t->seen,
+			tell(c, "events: %" PRIu64 " follows %" PRIu64 " in its topic "
+			    "and not %" PRIu64 ": some between are missing", seq, t->seen,
 			    r->prev);
 	} else if (!t->damaged) {
 		if (r->nth < 1 || (r->nth == 1 && r->prev > c->forgotten))
 			tell(c, "events: %" PRIu64 " is its topic's first and says that %"
 			    PRIu64 " came before", seq, r->prev);
 		else if (r->nth > 1 && (r->prev == 0 || r->prev > c->pruned))
-			tell(c, "events: %" PRIu64 ", before %" PRIu64 " in its topic, is "
-			    "missing and was not pruned", r->prev, seq);
+			tell(c, "events: %" PRIu64 ", before %" PRIu64 " in its topic, "
+			    "is missing and was not pruned", r->prev, seq);
 	}
 	t->damaged = false;
 	t->seen = seq;
@@ -419,8 +424,8 @@ check_events(struct check *c)
 
 	c->segment = -1;
 	c->newest_segment = db_int(c->db, "SELECT max(segment) FROM segment", -1);
-	if ((q = ask(c, "SELECT prev, event.nth, time, flags, event.name, data, sum, seq, "
-	    "topic.name, topic FROM event LEFT JOIN topic ON topic.id = event.topic "
+	if ((q = ask(c, "SELECT prev, event.nth, time, flags, event.name, data, sum, "
+	    "seq, topic.name, topic FROM event LEFT JOIN topic ON topic.id = event.topic "
 	    "ORDER BY seq")) == NULL)
 		return;
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW)

@@ -5,18 +5,22 @@
  * SQLite reads such a log up to the first frame whose sum is wrong and takes what follows
  * for the torn end of a crash.  That is right for one transaction, the one that nobody
  * has acknowledged; when whole commits stand behind such a frame, a disk has damaged what
- * was acknowledged, and somebody must be told before they are overwritten.  The index
- * beside it (-shm) says how far the log went when its last writer was killed.
+ * was acknowledged, and somebody must be told before they are overwritten.  For that to
+ * hold, a torn end is cleared away before anything is written behind it (store_open).
+ * The index beside it (-shm) says how far the log went when its last writer was killed;
+ * it is never synced, so after a loss of power it says nothing.
  *
  * Layouts: SQLite's "WAL-mode File Format".  Nothing here writes.
  */
 #include "config.h"
 
-#include <errno.h>
+#include <sys/stat.h>
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store_internal.h"
@@ -145,6 +149,18 @@ was_in_use(struct wal *w, const unsigned char *head)
 	return false;
 }
 
+/* When this machine was started. */
+static time_t
+boot_time(void)
+{
+	struct timespec now, up;
+
+	if (clock_gettime(CLOCK_REALTIME, &now) == -1 ||
+	    clock_gettime(CLOCK_BOOTTIME, &up) == -1)
+		return 0;
+	return now.tv_sec - up.tv_sec;
+}
+
 /* What the index knows: how many frames of which log the database does not hold yet. */
 struct index {
 	bool		there;
@@ -157,6 +173,7 @@ read_index(const char *path, struct index *x)
 {
 	unsigned char b[INDEX];
 	uint32_t max, done;
+	struct stat sb;
 	ssize_t n;
 	int fd;
 
@@ -164,6 +181,8 @@ read_index(const char *path, struct index *x)
 	if ((fd = open_beside(path, "-shm")) == -1)
 		return;
 	n = pread(fd, b, sizeof(b), 0);
+	if (fstat(fd, &sb) == -1 || sb.st_mtime <= boot_time())
+		n = 0;
 	close(fd);
 	/* Its header stands there twice. */
 	if (n != INDEX || memcmp(b, b + 48, 48) != 0 ||
@@ -226,7 +245,7 @@ check_frames(const char *path, struct wal *w, off_t size, char *err,
 		    "%s", path, w->committed, x.frames, RECOVER);
 		return -1;
 	}
-	return 0;
+	return w->behind > 0 ? 1 : 0;
 }
 
 int

@@ -371,6 +371,49 @@ START_TEST(S4_what_is_recovered_from_a_damaged_log_was_in_it)
 }
 END_TEST
 
+/* Spoil the first page of the last commit, as if the power had failed before its sync,
+ * and forget what only memory knew. */
+static void
+tear_last_commit(const char *store)
+{
+	char *wal = fmt("%s-wal", store);
+	unsigned char head[24];
+	off_t at = 32, begun = 32, last = 32;
+	int fd = open(wal, O_RDWR);
+
+	ck_assert_int_ne(fd, -1);
+	for (; pread(fd, head, 24, at) == 24; at += 24 + 4096)
+		if (memcmp(head + 4, "\0\0\0", 4) != 0) {
+			last = begun;
+			begun = at + 24 + 4096;
+		}
+	ck_assert_int_eq((int)begun, (int)at);
+	ck_assert_int_gt((int)(begun - last), 24 + 4096);
+	ck_assert_int_eq(pwrite(fd, "torn", 4, last + 100), 4);
+	close(fd);
+	unlink(fmt("%s-shm", store));
+}
+
+START_TEST(S4_the_torn_ends_of_several_crashes_are_no_damage)
+{
+	struct server *s = server_start("--store.retain_age=0", NULL);
+
+	/* Each leaves its end behind that of the next. */
+	for (size_t n = 60000; n > 5000; n /= 2) {
+		publish(s, "small", "x");
+		publish(s, "large", repeat("x", n));
+		server_kill(s);
+		tear_last_commit(s->store);
+		log_is_whole(s);
+		server_restart(s);
+		log_is_whole(s);
+	}
+	ck_assert_int_eq((int)json_array_size(json_object_get(history(s, "topic=small"),
+	    "events")), 4);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- files that are not what they should be ---- */
 
 /* The program, run by way of a shell line that ends in "$@". */
@@ -413,6 +456,40 @@ is_refused(const char *store, const char *what)
 	look_for_crashes(said, what);
 	unlink(fmt("%s/way.log", test_dir()));
 }
+
+static const char *const senseless[] = {
+	"INSERT INTO segment VALUES (-5, 1, 1, 1)",
+	"INSERT INTO segment VALUES (99999999, 1, 1, 1)",
+	"UPDATE segment SET events = 5000", "UPDATE segment SET bytes = -1",
+	"DELETE FROM state", "UPDATE state SET pruned = -1",
+	"UPDATE state SET settled = 1 << 61", "UPDATE topic SET name = 'a' || char(10)",
+	"UPDATE topic SET newest = 1 << 61", "UPDATE topic SET id = 1 << 61",
+	"UPDATE event SET seq = 1 << 61", "UPDATE epoch SET first_seq = 0",
+	"UPDATE epoch SET epoch = 1 << 32", "DROP TABLE idempotency",
+};
+
+START_TEST(S4_counters_and_marks_that_make_no_sense_are_refused)
+{
+	struct server *s = server_start("--store.retain_age=0", NULL);
+	char *good = fmt("%s/good.db", test_dir());
+	sqlite3 *db;
+
+	publish(s, "a", "x");
+	ck_assert_int_eq(server_stop(s), 0);
+	ck_assert_int_eq(system(fmt("cp %s %s", s->store, good)), 0);
+	for (size_t i = 0; i < N(senseless); i++) {
+		ck_assert_int_eq(system(fmt("cp %s %s; rm -f %s-*", good, s->store,
+		    s->store)), 0);
+		ck_assert_int_eq(sqlite3_open(s->store, &db), SQLITE_OK);
+		ck_assert_msg(sqlite3_exec(db, senseless[i], NULL, NULL, NULL) ==
+		    SQLITE_OK, "%s: %s", senseless[i], sqlite3_errmsg(db));
+		sqlite3_close(db);
+		is_refused(s->store, senseless[i]);
+		ck_assert_msg(program_run(NULL, NULL, NULL, "verify", s->store,
+		    NULL) == 1, "verify is content: %s", senseless[i]);
+	}
+}
+END_TEST
 
 #define AS_NOBODY	"exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\""
 
@@ -486,8 +563,9 @@ static const struct {
 	{ "a pipe", "mkfifo $DB", 0 },
 	{ "a device", "ln -s /dev/zero $DB", 0 },
 	{ "somebody's database", "sqlite3 $DB 'CREATE TABLE customer (name)'", 0 },
-	{ "somebody's database with our numbers", "sqlite3 $DB 'CREATE TABLE event (name);"
-	    "PRAGMA user_version = 2; PRAGMA application_id = 1717661286'", 0 },
+	{ "somebody's database with our numbers", "sqlite3 $DB 'CREATE TABLE "
+	    "event (name); PRAGMA user_version = 2; "
+	    "PRAGMA application_id = 1717661286'", 0 },
 	{ "our first half", "sqlite3 $DB 'CREATE TABLE event (name);"
 	    "PRAGMA user_version = 1; PRAGMA application_id = 1717661286'", 0 },
 	{ "a newer release's", "sqlite3 $DB 'CREATE TABLE event (name);"
@@ -528,7 +606,9 @@ suite(void)
 
 	tcase_add_test(tc, S4_a_damaged_log_is_refused_by_name_or_served_truly);
 	tcase_add_test(tc, S4_what_is_recovered_from_a_damaged_log_was_in_it);
+	tcase_add_test(tc, S4_the_torn_ends_of_several_crashes_are_no_damage);
 	tc = harness_case(su, "strangers", 120);
+	tcase_add_test(tc, S4_counters_and_marks_that_make_no_sense_are_refused);
 	tcase_add_test(tc, S4_a_file_or_folder_of_somebody_else_is_named);
 	tcase_add_test(tc, S4_a_read_only_file_system_is_named_and_can_be_verified);
 	tcase_add_test(tc, S4_what_is_no_log_is_named_and_left_alone);

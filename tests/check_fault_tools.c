@@ -132,7 +132,8 @@ START_TEST(a_long_log_is_exported_imported_and_checked_in_little_memory)
 	ck_assert_msg(program_run(NULL, &err, lines_file(n), "import", "--db", db,
 	    NULL) == 0, "%s", err);
 	imported = now_ms();
-	ck_assert_int_eq(system(fmt(CLEAN_ENV "%s export --db %s > %s/out && test $(wc -l < %s/out) = %d",
+	ck_assert_int_eq(system(fmt(CLEAN_ENV "%s export --db %s > %s/out && "
+	    "test $(wc -l < %s/out) = %d",
 	    getenv("FANFARE_BIN"), db, test_dir(), test_dir(), n)), 0);
 	exported = now_ms();
 	ck_assert_int_eq(program_run(NULL, NULL, NULL, "backup", "--db", db,

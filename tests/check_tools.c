@@ -546,7 +546,8 @@ START_TEST(a_bad_line_is_named_and_all_before_it_is_stored)
 		ck_assert_msg(strstr(err, "line 4") != NULL &&
 		    strstr(err, bad_lines[i].word) != NULL &&
 		    strstr(err, "2 events") != NULL &&
-		    strstr(err, fmt("tail -n +4 %s", file)) != NULL, "%s: %s",
+		    strstr(err, fmt("tail -n +4 %s | fanfare import --db %s\n", file,
+		    db)) != NULL, "%s: %s",
 		    bad_lines[i].line, err);
 		ck_assert_int_eq(count_lines(export(db)), 2);
 	}
@@ -620,6 +621,9 @@ START_TEST(recover_saves_what_can_be_read_and_pages_are_told)
 	    "%s", err);
 	ck_assert_int_eq(system(fmt("cksum < %s > %s/sum", s->store, test_dir())), 0);
 	ck_assert_str_eq(read_whole(fmt("%s/sum", test_dir())), before);
+	/* A file alone, which a write-ahead log left beside it cannot spoil. */
+	ck_assert_int_ne(access(fmt("%s-wal", to), F_OK), 0);
+	ck_assert_int_eq(system(fmt("test $(od -An -tu1 -j18 -N1 %s) = 1", to)), 0);
 	ck_assert_msg(verify(to, &err) == 0, "%s", err);
 	is = without_ids(export(to));
 	n = count_lines(is);
