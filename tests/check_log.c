@@ -3,7 +3,8 @@
  * of faults: D1 kill -9 under load, D3 the sync before the answer, D4 nothing
  * seen that vanishes, D5 ids are never used twice, D7 one order for all.  D6
  * is in check_log_resume.c, D8 in check_http_publish.c, D9 in
- * check_http_resume.c.
+ * check_http_resume.c; more of them and at full size in check_fault_disk.c and
+ * check_fault_load.c.
  *
  * FANFARE_TEST_KILLS: how often to kill, when not as often as size_of_run() says.
  */

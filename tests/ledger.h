@@ -5,8 +5,6 @@
  * follows and resumes; the log is read back.  The judge compares: what was acked or
  * seen stands in the log under that id, what was refused does not, nothing twice.
  * One thread plays all parts, so that the order in which it saw things is certain.
- *
- * Not promised: several ledgers at a time on one server.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -17,7 +15,7 @@
 
 /* What became of one publish. */
 struct fate {
-	int64_t	acked;		/* the seq in the answer; 0: no such answer */
+	int64_t	acked;		/* the seq in the answer; 0: there was none */
 	int64_t	streamed;	/* the seq the subscriber saw; 0: it did not */
 	int64_t	logged;		/* the seq in the log; 0: not there */
 	bool	refused;	/* the answer said that nothing was stored */
@@ -41,7 +39,7 @@ struct ledger {
 	size_t		 pad;		/* bytes of data beside the number */
 	bool		 may_refuse;	/* 503 store_* is an answer */
 	bool		 stopping;	/* so are a 503 of any kind and the end */
-	bool		 may_prune;	/* gaps are told, then; what is older may be gone */
+	bool		 may_prune;	/* gaps are told, then */
 	struct stream	*st;		/* NULL: no subscriber */
 	int64_t		 seen;		/* the last seq it saw */
 	char		*cursor;	/* how far the log was read */
@@ -51,7 +49,7 @@ struct ledger {
 	int		 acked, unknown, refused;	/* so far */
 	int		 full, busy, vague;	/* refused: by code */
 	char		 last_code[32];
-	int		 latency[LATENCIES];	/* answers by ms; since it was cleared */
+	int		 latency[LATENCIES];	/* answers by ms */
 };
 
 /* A ledger of this server's topics load/0, load/1, ...: none is connected yet. */
