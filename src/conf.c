@@ -103,10 +103,20 @@ list_split(struct conf_list *l, enum conf_type type, const char *value)
  * One value.
  */
 
+/* Of the house and everything else, or of an [auth.NAME] (is != NULL). */
 static void *
-field(struct conf *c, const struct conf_option *o)
+field(struct conf *c, struct conf_issuer *is, const struct conf_option *o)
 {
-	return (char *)c + o->offset;
+	if (is == NULL)
+		return (char *)c + o->offset;
+	return (char *)is + (o->offset - offsetof(struct conf, house));
+}
+
+static char **
+where_slot(const struct conf *c, const struct conf_issuer *is,
+    const struct conf_option *o)
+{
+	return &(is != NULL ? is->where : c->where)[o - conf_table];
 }
 
 static int
@@ -224,8 +234,8 @@ apply_text(char **to, const struct conf_option *o, const char *p, size_t len,
 /* Put `value` into the field.  0; or -1 with a phrase in `why` about `word`,
  * which is the value or the part of it that was wrong. */
 static int
-apply(struct conf *c, const struct conf_option *o, const char *value,
-    char *word, size_t word_size, char *why, size_t size)
+apply(void *to, const struct conf_option *o, const char *value, char *word,
+    size_t word_size, char *why, size_t size)
 {
 	const char *p = value + strspn(value, SPACE);
 	size_t len = strlen(p);
@@ -239,8 +249,7 @@ apply(struct conf *c, const struct conf_option *o, const char *value,
 	case CONF_LIST:
 	case CONF_TOPICS:
 	case CONF_KEYS:
-		return apply_list(field(c, o), o, value, word, word_size, why,
-		    size);
+		return apply_list(to, o, value, word, word_size, why, size);
 	case CONF_TEXT:
 	case CONF_UINT:
 	case CONF_SIZE:
@@ -256,15 +265,15 @@ apply(struct conf *c, const struct conf_option *o, const char *value,
 	case CONF_TEXT:
 		/* A secret is taken byte for byte. */
 		if (o->secret)
-			return apply_text(field(c, o), o, value, strlen(value),
-			    why, size);
-		return apply_text(field(c, o), o, p, len, why, size);
+			return apply_text(to, o, value, strlen(value), why,
+			    size);
+		return apply_text(to, o, p, len, why, size);
 	case CONF_UINT:
 	case CONF_SIZE:
 	case CONF_DURATION:
-		return apply_number(field(c, o), o, p, len, why, size);
+		return apply_number(to, o, p, len, why, size);
 	case CONF_WORD:
-		return apply_word(field(c, o), o, p, len, why, size);
+		return apply_word(to, o, p, len, why, size);
 	case CONF_LIST:
 	case CONF_TOPICS:
 	case CONF_KEYS:
@@ -309,21 +318,31 @@ place(char out[PLACE_SIZE], const char *where, const char *name)
 	return out;
 }
 
+/* The name of an option, "auth.clerk.issuer" of an issuer that has a name. */
+static const char *
+full_name(char out[PLACE_SIZE], const struct conf_issuer *is,
+    const struct conf_option *o)
+{
+	(void)snprintf(out, PLACE_SIZE, "%s%s%s", is != NULL ? "auth." : "",
+	    is != NULL ? is->name : o->name,
+	    is != NULL ? strchr(o->name, '.') : "");
+	return out;
+}
+
 static int
-set(struct conf *c, const struct conf_option *o, const char *value,
-    const char *where, char *err, size_t size)
+set(struct conf *c, struct conf_issuer *is, const struct conf_option *o,
+    const char *value, const char *where, char *err, size_t size)
 {
 	char word[4096], why[256], shown[CONF_SHOWN_SIZE], at[PLACE_SIZE],
-	    *copy;
+	    name[PLACE_SIZE], *copy, **slot = where_slot(c, is, o);
 	const char *comment = "";
 
-	(void)place(at, where, o->name);
-	if (o->refused != NULL)
-		return conf_fail(err, size, "%s: %s", at, o->refused);
+	(void)place(at, where, full_name(name, is, o));
 	if ((copy = strdup(where)) == NULL)
 		return conf_fail(err, size, "%s: out of memory", where);
 	(void)snprintf(word, sizeof word, "%s", value);
-	if (apply(c, o, value, word, sizeof word, why, sizeof why) == -1) {
+	if (apply(field(c, is, o), o, value, word, sizeof word, why,
+	    sizeof why) == -1) {
 		free(copy);
 		if (strstr(value, " #") != NULL)
 			comment = " (a comment stands on a line of its own)";
@@ -333,58 +352,116 @@ set(struct conf *c, const struct conf_option *o, const char *value,
 		return conf_fail(err, size, "%s: \"%s\" %s%s", at,
 		    conf_show(shown, word), why, comment);
 	}
-	free(c->where[o - conf_table]);
-	c->where[o - conf_table] = copy;
+	free(*slot);
+	*slot = copy;
 	if (strcmp(o->name, "server.listen") == 0)
 		c->listen_is_port = false;
 	return 0;
 }
 
-/* The same for an option that is set already: who set it, or "default". */
+/* Who set an option, alone. */
 static const char *
-place_of(char out[PLACE_SIZE], const struct conf *c, const char *name)
+who_set(const struct conf *c, const struct conf_issuer *is,
+    const struct conf_option *o)
 {
-	const char *where = c->where[conf_find(name) - conf_table];
-
-	return place(out, where != NULL ? where : "default", name);
-}
-
-/* Who set it, alone. */
-static const char *
-where_is(const struct conf *c, const char *name)
-{
-	const char *where = c->where[conf_find(name) - conf_table];
+	const char *where = *where_slot(c, is, o);
 
 	return where != NULL ? where : "default";
 }
 
-struct conf *
-conf_new(void)
+/* The same with its name, to begin a message. */
+static const char *
+place_set(char out[PLACE_SIZE], const struct conf *c,
+    const struct conf_issuer *is, const struct conf_option *o)
+{
+	char name[PLACE_SIZE];
+
+	return place(out, who_set(c, is, o), full_name(name, is, o));
+}
+
+static const char *
+place_of(char out[PLACE_SIZE], const struct conf *c, const char *name)
+{
+	return place_set(out, c, NULL, conf_find(name));
+}
+
+static const char *
+where_is(const struct conf *c, const char *name)
+{
+	return who_set(c, NULL, conf_find(name));
+}
+
+/* All defaults, of the whole configuration or of an [auth.NAME]. */
+static int
+apply_defaults(struct conf *c, struct conf_issuer *is)
 {
 	char word[64], why[256];
-	struct conf *c;
+	const char *def;
 	size_t i;
 
-	if ((c = calloc(1, sizeof *c)) == NULL)
-		return NULL;
-	if ((c->where = calloc(conf_table_n, sizeof *c->where)) == NULL)
-		goto fail_c;
 	for (i = 0; i < conf_table_n; i++) {
 		const struct conf_option *o = &conf_table[i];
 		bool is_list = o->type == CONF_LIST || o->type == CONF_TOPICS ||
 		    o->type == CONF_KEYS;
 
-		if (o->refused != NULL || (o->def == NULL && !is_list))
+		if ((is != NULL && !o->issuers) || (o->def == NULL && !is_list))
 			continue;
-		if (apply(c, o, o->def != NULL ? o->def : "", word, sizeof word,
-		    why, sizeof why) == -1)
-			goto fail_c;
+		def = o->def != NULL ? o->def : "";
+		/* What a login provider's users may do is to listen. */
+		if (is != NULL && strcmp(o->name, "auth.publish") == 0)
+			def = "no";
+		if (apply(field(c, is, o), o, def, word, sizeof word, why,
+		    sizeof why) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+struct conf *
+conf_new(void)
+{
+	struct conf *c;
+
+	if ((c = calloc(1, sizeof *c)) == NULL)
+		return NULL;
+	if ((c->where = calloc(conf_table_n, sizeof *c->where)) == NULL ||
+	    apply_defaults(c, NULL) == -1) {
+		conf_free(c);
+		return NULL;
 	}
 	return c;
+}
 
-fail_c:
-	conf_free(c);
-	return NULL;
+static void
+free_fields(struct conf *c, struct conf_issuer *is)
+{
+	char **where = is != NULL ? is->where : c->where;
+	size_t i;
+
+	for (i = 0; i < conf_table_n; i++) {
+		const struct conf_option *o = &conf_table[i];
+
+		if (where != NULL)
+			free(where[i]);
+		if (is != NULL && !o->issuers)
+			continue;
+		switch (o->type) {
+		case CONF_TEXT:
+			free(*(char **)field(c, is, o));
+			break;
+		case CONF_LIST:
+		case CONF_TOPICS:
+		case CONF_KEYS:
+			list_fini(field(c, is, o));
+			break;
+		case CONF_UINT:
+		case CONF_SIZE:
+		case CONF_DURATION:
+		case CONF_WORD:
+			break;
+		}
+	}
+	free(where);
 }
 
 void
@@ -394,30 +471,12 @@ conf_free(struct conf *c)
 
 	if (c == NULL)
 		return;
-	for (i = 0; i < conf_table_n; i++) {
-		const struct conf_option *o = &conf_table[i];
-
-		if (c->where != NULL)
-			free(c->where[i]);
-		if (o->refused != NULL)
-			continue;
-		switch (o->type) {
-		case CONF_TEXT:
-			free(*(char **)field(c, o));
-			break;
-		case CONF_LIST:
-		case CONF_TOPICS:
-		case CONF_KEYS:
-			list_fini(field(c, o));
-			break;
-		case CONF_UINT:
-		case CONF_SIZE:
-		case CONF_DURATION:
-		case CONF_WORD:
-			break;
-		}
+	for (i = 0; i < c->n_issuers; i++) {
+		free_fields(c, &c->issuers[i]);
+		free(c->issuers[i].name);
 	}
-	free(c->where);
+	free(c->issuers);
+	free_fields(c, NULL);
 	free(c->file);
 	free(c->dev_secret);
 	free(c->dev_token_key);
@@ -428,16 +487,27 @@ conf_free(struct conf *c)
  * Names, right and nearly right.
  */
 
+/* The key in "auth.NAME.KEY", whatever the two are; else NULL. */
+static const char *
+issuer_key(const char *name)
+{
+	const char *last = strrchr(name, '.');
+
+	return strncmp(name, "auth.", 5) == 0 && last > name + 5 ? last + 1 : NULL;
+}
+
 bool
 conf_known(const char *name)
 {
-	return conf_find(name) != NULL;
+	return conf_find(name) != NULL || issuer_key(name) != NULL;
 }
 
 bool
 conf_is_secret(const char *name)
 {
-	const struct conf_option *o = conf_find(name);
+	const char *key = issuer_key(name);
+	const struct conf_option *o = key != NULL ? conf_find_issuer_key(key) :
+	    conf_find(name);
 
 	return o != NULL && o->secret;
 }
@@ -500,8 +570,6 @@ conf_nearest_option(const char *name)
 
 	for (i = 0; i < conf_table_n; i++) {
 		key = strchr(conf_table[i].name, '.') + 1;
-		if (conf_table[i].refused != NULL)
-			continue;
 		if (strcasecmp(key, dot != NULL ? dot + 1 : name) == 0)
 			return &conf_table[i];
 		d = conf_distance(dot != NULL ? conf_table[i].name : key, name);
@@ -521,6 +589,97 @@ conf_nearest(const char *name)
 	return o != NULL ? o->name : NULL;
 }
 
+/* Why not, to follow "[auth.NAME]: ", or NULL.  In the environment a name stands
+ * in capitals, and FANFARE_AUTH_API_KEY must be a slip of the pen. */
+static const char *
+fault_of_issuer_name(const char *name, size_t len)
+{
+	static const char rule[] = "a name is 1 to 32 small letters, digits and _, "
+	    "and begins with a letter";
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	if (n < len || len < 1 || len > CONF_ISSUER_NAME_MAX || name[0] < 'a')
+		return rule;
+	if (len == 3 && memcmp(name, "api", 3) == 0)
+		return "this name would be taken for api_keys: choose another";
+	return NULL;
+}
+
+struct conf_issuer *
+conf_have_issuer(struct conf *c, const char *name, size_t len, const char *where,
+    char *err, size_t size)
+{
+	char word[PLACE_SIZE], shown[CONF_SHOWN_SIZE];
+	const char *fault = fault_of_issuer_name(name, len);
+	struct conf_issuer *is;
+	size_t i;
+
+	if (fault != NULL) {
+		(void)snprintf(word, sizeof word, "%.*s", (int)(len < 128 ? len :
+		    128), name);
+		(void)conf_fail(err, size, "%s: [auth.%s]: %s", where,
+		    conf_show(shown, word), fault);
+		return NULL;
+	}
+	for (i = 0; i < c->n_issuers; i++)
+		if (strlen(c->issuers[i].name) == len &&
+		    memcmp(c->issuers[i].name, name, len) == 0)
+			return &c->issuers[i];
+	is = reallocarray(c->issuers, c->n_issuers + 1, sizeof *is);
+	if (is == NULL)
+		goto no_memory;
+	c->issuers = is;
+	is += c->n_issuers;
+	memset(is, 0, sizeof *is);
+	is->name = strndup(name, len);
+	is->where = calloc(conf_table_n, sizeof *is->where);
+	if (is->name == NULL || is->where == NULL ||
+	    apply_defaults(c, is) == -1) {
+		free_fields(c, is);
+		free(is->name);
+		goto no_memory;
+	}
+	c->n_issuers++;
+	return is;
+
+no_memory:
+	(void)conf_fail(err, size, "%s: out of memory", where);
+	return NULL;
+}
+
+static int
+set_issuer(struct conf *c, const char *name, const char *key, const char *value,
+    const char *where, char *err, size_t size)
+{
+	const struct conf_option *o = conf_find_issuer_key(key);
+	char shown[CONF_SHOWN_SIZE], at[PLACE_SIZE], word[PLACE_SIZE];
+	struct conf_issuer *is;
+	size_t i, d, best = 3, len = (size_t)(key - 1 - (name + 5));
+	const char *near = NULL, *other;
+
+	if ((is = conf_have_issuer(c, name + 5, len, where, err, size)) == NULL)
+		return -1;
+	if (o != NULL)
+		return set(c, is, o, value, where, err, size);
+	(void)place(at, where, conf_show(shown, name));
+	(void)snprintf(word, sizeof word, "auth.%s", key);
+	if (conf_find(word) != NULL)
+		return conf_fail(err, size, "%s: %s stands in [auth] alone", at,
+		    key);
+	for (i = 0; i < conf_table_n; i++) {
+		other = strchr(conf_table[i].name, '.') + 1;
+		if (conf_table[i].issuers &&
+		    (d = conf_distance(other, key)) < best) {
+			best = d;
+			near = other;
+		}
+	}
+	if (near == NULL)
+		return conf_fail(err, size, "%s: no such option", at);
+	return conf_fail(err, size, "%s: no such option; did you mean auth.%s.%s?",
+	    at, is->name, near);
+}
+
 int
 conf_set(struct conf *c, const char *name, const char *value, const char *where,
     char *err, size_t size)
@@ -529,7 +688,10 @@ conf_set(struct conf *c, const char *name, const char *value, const char *where,
 	char shown[CONF_SHOWN_SIZE], at[PLACE_SIZE];
 
 	if (o != NULL)
-		return set(c, o, value, where, err, size);
+		return set(c, NULL, o, value, where, err, size);
+	if (issuer_key(name) != NULL)
+		return set_issuer(c, name, issuer_key(name), value, where, err,
+		    size);
 	o = conf_nearest_option(name);
 	return conf_fail(err, size, "%s: no such option%s%s%s",
 	    place(at, where, conf_show(shown, name)),
@@ -556,6 +718,12 @@ is_reachable(const struct conf_list *l, const char **which)
 			return true;
 		}
 	return false;
+}
+
+static bool
+has_key(const struct conf_issuer *is)
+{
+	return is->key != NULL || is->key_file != NULL || is->jwks != NULL;
 }
 
 /* Make the API key named dev, unless the configuration has one of that name. */
@@ -614,11 +782,11 @@ finish_dev(struct conf *c, char *err, size_t size)
 	list_fini(&c->public_topics);
 	if (list_add(&c->public_topics, "**", 2) == -1 || add_dev_key(c) == -1)
 		goto no_memory;
-	if (c->auth_key == NULL && c->auth_key_file == NULL) {
+	if (!has_key(&c->house)) {
 		if (c->dev_token_key == NULL &&
 		    (c->dev_token_key = auth_make_secret()) == NULL)
 			goto no_memory;
-		if ((c->auth_key = strdup(c->dev_token_key)) == NULL)
+		if ((c->house.key = strdup(c->dev_token_key)) == NULL)
 			goto no_memory;
 	}
 	for (i = 0; !everybody && i < sizeof origins / sizeof origins[0]; i++)
@@ -697,24 +865,109 @@ check_rules(const struct conf *c, char *err, size_t size)
 		if (strcmp(c->cors_origins.v[i], "*") == 0)
 			return conf_fail(err, size, "%s: * stands alone",
 			    place_of(at, c, "server.cors_origins"));
-	if (c->auth_key != NULL && c->auth_key_file != NULL)
-		return conf_fail(err, size, "%s: auth.key is set too (%s); "
-		    "keep one of them", place_of(at, c, "auth.key_file"),
-		    where_is(c, "auth.key"));
 	return check_listens(c, err, size);
+}
+
+/* One key alone; `is` as in field(). */
+static int
+check_one_key(struct conf *c, struct conf_issuer *is, char *err, size_t size)
+{
+	static const char *const names[] = { "key", "key_file", "jwks" };
+	const struct conf_option *o, *before = NULL;
+	char at[PLACE_SIZE], name[PLACE_SIZE];
+	size_t i;
+
+	for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+		o = conf_find_issuer_key(names[i]);
+		if (*(char **)field(c, is, o) == NULL)
+			continue;
+		if (before != NULL)
+			return conf_fail(err, size, "%s: %s is set too (%s); "
+			    "keep one of them", place_set(at, c, is, o),
+			    full_name(name, is, before),
+			    who_set(c, is, before));
+		before = o;
+	}
+	return 0;
+}
+
+/* Where a section begins, as far as we know: its first key that was set. */
+static const char *
+place_of_issuer(char out[PLACE_SIZE], const struct conf *c,
+    const struct conf_issuer *is)
+{
+	const char *where = NULL;
+	size_t i;
+
+	for (i = 0; i < conf_table_n && where == NULL; i++)
+		where = is->where[i];
+	if (where == NULL)
+		where = c->file != NULL ? c->file : "default";
+	(void)snprintf(out, PLACE_SIZE, "%s: [auth.%s]", where, is->name);
+	return out;
+}
+
+static int
+check_issuers(struct conf *c, char *err, size_t size)
+{
+	const struct conf_option *o = conf_find_issuer_key("issuer");
+	struct conf_issuer *is, *other;
+	char at[PLACE_SIZE], name[PLACE_SIZE];
+	size_t i, j;
+
+	if (check_one_key(c, NULL, err, size) == -1)
+		return -1;
+	for (i = 0; i < c->n_issuers; i++) {
+		is = &c->issuers[i];
+		if (is->issuer == NULL)
+			return conf_fail(err, size, "%s: issuer is missing: the "
+			    "claim iss tells whose tokens these are",
+			    place_of_issuer(at, c, is));
+		if (!has_key(is))
+			return conf_fail(err, size, "%s: it has no key: set jwks, "
+			    "key or key_file", place_of_issuer(at, c, is));
+		if (check_one_key(c, is, err, size) == -1)
+			return -1;
+		for (j = 0; j <= i; j++) {
+			other = j == 0 ? &c->house : &c->issuers[j - 1];
+			if (other->issuer == NULL ||
+			    strcmp(other->issuer, is->issuer) != 0)
+				continue;
+			other = j == 0 ? NULL : other;
+			return conf_fail(err, size, "%s: is the same as %s (%s); "
+			    "each section has an issuer of its own",
+			    place_set(at, c, is, o), full_name(name, other, o),
+			    who_set(c, other, o));
+		}
+	}
+	return 0;
+}
+
+/* With keys that may only read, nobody could publish. */
+static bool
+has_publisher(const struct conf *c)
+{
+	size_t i;
+
+	if (c->api_keys.n > 0 || c->api_keys_file != NULL ||
+	    (has_key(&c->house) && c->house.publish))
+		return true;
+	for (i = 0; i < c->n_issuers; i++)
+		if (c->issuers[i].publish)
+			return true;
+	return false;
 }
 
 int
 conf_finish(struct conf *c, char *err, size_t size)
 {
-	if (check_rules(c, err, size) == -1)
+	if (check_rules(c, err, size) == -1 || check_issuers(c, err, size) == -1)
 		return -1;
 	if (c->dev && finish_dev(c, err, size) == -1)
 		return -1;
-	if (c->api_keys.n == 0 && c->api_keys_file == NULL &&
-	    c->auth_key == NULL && c->auth_key_file == NULL)
-		return conf_fail(err, size, "no key is configured, so nobody "
-		    "could publish.  Make one and start again:\n"
+	if (!has_publisher(c))
+		return conf_fail(err, size, "no key is configured that may "
+		    "publish, so nobody could.  Make one and start again:\n"
 		    "    export FANFARE_AUTH_API_KEYS=backend:$(fanfare key)\n"
 		    "or write it into the configuration (auth.api_keys, or "
 		    "auth.key for tokens),\n"

@@ -32,7 +32,7 @@ struct conf_option {
 	uint64_t	 min, max;	/* numbers */
 	bool		 zero;		/* 0 is legal too, whatever `min` */
 	bool		 secret;	/* never shown */
-	const char	*refused;	/* not in this version: why */
+	bool		 issuers;	/* [auth.NAME] has it too */
 	/* One word of a list, or the text; false with `why` completing
 	 * `"WORD" ...`. */
 	bool		(*check)(const char *word, char *why, size_t size);
@@ -50,6 +50,12 @@ extern const size_t		 conf_sections_n;
 
 /* NULL: no such option. */
 const struct conf_option *conf_find(const char *name);
+/* The key that an [auth.NAME] has, or NULL. */
+const struct conf_option *conf_find_issuer_key(const char *key);
+/* Have a section [auth.NAME], new or not: NULL: told. */
+struct conf_issuer *conf_have_issuer(struct conf *c, const char *name, size_t len,
+	    const char *where, char *err, size_t size);
+#define CONF_ISSUER_NAME_MAX	32
 /* The option meant by `name`, or NULL: the same key in another section, else
  * the nearest spelling. */
 const struct conf_option *conf_nearest_option(const char *name);
@@ -74,6 +80,7 @@ bool	conf_check_net(const char *word, char *why, size_t size);
 bool	conf_check_origin(const char *word, char *why, size_t size);
 bool	conf_check_topic(const char *word, char *why, size_t size);
 bool	conf_check_cookie(const char *word, char *why, size_t size);
+bool	conf_check_jwks(const char *word, char *why, size_t size);
 bool	conf_check_text(const char *word, char *why, size_t size);
 
 #endif

@@ -337,10 +337,30 @@ judged(void *arg, struct msg *m)
 	mailbox_post(h->box, m, true);
 }
 
+/* The thread that fetches. */
+static void
+fetched(void *arg, struct msg *m)
+{
+	struct http *h = arg;
+
+	m->kind = HTTP_FETCHED;
+	mailbox_post(h->box, m, true);
+}
+
+static void
+fetch(void *arg, const char *url)
+{
+	struct http *h = arg;
+
+	auth_fetch_want(h->fetch, url);
+}
+
 struct http *
 http_new(const struct http_conf *c, struct auth *auth)
 {
-	struct auth_pool_conf pc = { .done = judged, .max_waiting = c->max_checks };
+	struct auth_pool_conf pc = { .done = judged, .fetch = fetch,
+	    .max_waiting = c->max_checks };
+	struct auth_fetch_conf fc = { .done = fetched };
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct http *h;
 
@@ -365,8 +385,13 @@ http_new(const struct http_conf *c, struct auth *auth)
 	pc.arg = h;
 	if ((h->pool = auth_pool_new(&pc)) == NULL)
 		goto fail_box;
+	fc.arg = h;
+	if ((h->fetch = auth_fetch_new(&fc)) == NULL)
+		goto fail_pool;
 	return h;
 
+fail_pool:
+	auth_pool_free(h->pool);
 fail_box:
 	mailbox_free(h->box);
 fail_epfd:
@@ -386,6 +411,7 @@ http_free(struct http *h)
 	for (size_t i = 0; i < h->nlisteners; i++)
 		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
+	auth_fetch_free(h->fetch);
 	auth_pool_free(h->pool);
 	mailbox_free(h->box);
 	close(h->epfd);
@@ -451,22 +477,32 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	return 0;
 }
 
+/* End streams whose key is gone, and forget what it vouched for. */
 static void
-take_reload(struct http *h, struct auth *auth)
+keep_keys(struct http *h)
 {
-	size_t n = auth_key_ids(auth, NULL, 0);
+	size_t n = auth_key_ids(h->auth, NULL, 0);
 	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof(*ids));
 
 	if (ids == NULL) {
-		log_warn("http: reload; the old keys stay");
-		auth_free(auth);
+		log_warn("http: streams whose key is gone go on");
 		return;
 	}
-	auth_free(h->auth);
-	h->auth = auth;
-	(void)auth_key_ids(auth, ids, n);
+	(void)auth_key_ids(h->auth, ids, n);
+	auth_cache_keep(h->auth, ids, n);
 	hub_keep_keys(h->conf.hub, ids, n);
 	free(ids);
+}
+
+static void
+take_reload(struct http *h, struct auth *auth)
+{
+	auth_inherit(auth, h->auth);
+	auth_free(h->auth);
+	h->auth = auth;
+	keep_keys(h);
+	auth_fetch_watch(h->fetch, auth);
+	auth_pool_look(h->pool, auth);
 	log_info("http: keys and topic rules are reloaded");
 }
 
@@ -492,6 +528,7 @@ begin_stop(struct http *h)
 	h->stop_by = clock_mono_ms() + STOP_MS;
 	/* Who waits for a token comes back with the next mail. */
 	auth_pool_stop(h->pool);
+	auth_fetch_stop(h->fetch);
 }
 
 /* The last requests taken from a queue that a successor serves are answered too,
@@ -529,6 +566,11 @@ take_mail(struct http *h)
 			break;
 		case HTTP_JUDGED:
 			auth_job_end(m, resume);
+			break;
+		case HTTP_FETCHED:
+			if (auth_take_fetched(h->auth, m))
+				keep_keys(h);
+			auth_pool_look(h->pool, h->auth);
 			break;
 		case HTTP_RELOAD:
 			take_reload(h, ((struct reload *)m)->auth);
@@ -590,6 +632,7 @@ http_main(void *arg)
 	int n, wait;
 
 	thread_begin("fanfare-http", THREAD_PROMPT);
+	auth_fetch_watch(h->fetch, h->auth);
 	/* When stopping, whoever waits for a commit is still answered; the store answers
 	 * all of them, but nothing may keep the process for ever. */
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
@@ -604,11 +647,13 @@ http_main(void *arg)
 			if ((l = evs[i].data.ptr) != NULL)
 				l->ready = true;
 		take_mail(h);
+		auth_pool_tick(h->pool, h->auth);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
 		if (h->ending)
 			end_when_idle(h);
 	}
 	pass_on_appends(h, true);
+	take_mail(h);
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
 	if (h->waiting > 0)

@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 
 #include "auth.h"
+#include "auth_fetch.h"
 #include "auth_pool.h"
 #include "handoff.h"
 #include "http.h"
@@ -34,6 +35,7 @@ struct http {
 	struct http_conf conf;
 	struct auth	*auth;
 	struct auth_pool *pool;
+	struct auth_fetch *fetch;
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -99,7 +101,7 @@ struct request {
 };
 
 enum http_msg {
-	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
+	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_FETCHED, HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
 };
 
 struct route {
