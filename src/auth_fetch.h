@@ -7,8 +7,8 @@
  * owner of the struct auth as a message; a set that is bad or does not come changes
  * nothing, so the last good one stays.
  *
- * It asks the configured address and no other: redirects are not followed, and certificates
- * are verified.
+ * It asks the configured address and no other: redirects are not followed, and
+ * certificates are verified.
  */
 #ifndef AUTH_FETCH_H
 #define AUTH_FETCH_H

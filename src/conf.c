@@ -20,7 +20,6 @@
 #include "text.h"
 
 #define SPACE		" \t\r\n"
-#define PLACE_SIZE	256
 
 int
 conf_fail(char *err, size_t size, const char *fmt, ...)
@@ -104,8 +103,8 @@ list_split(struct conf_list *l, enum conf_type type, const char *value)
  */
 
 /* Of the house and everything else, or of an [auth.NAME] (is != NULL). */
-static void *
-field(struct conf *c, struct conf_issuer *is, const struct conf_option *o)
+void *
+conf_field(struct conf *c, struct conf_issuer *is, const struct conf_option *o)
 {
 	if (is == NULL)
 		return (char *)c + o->offset;
@@ -308,40 +307,40 @@ conf_show(char out[CONF_SHOWN_SIZE], const char *word)
 
 /* Begin a message: "fanfare.conf:12: store.path: "; "--store.path: " says it
  * once. */
-static const char *
-place(char out[PLACE_SIZE], const char *where, const char *name)
+const char *
+conf_begin(char out[CONF_PLACE_SIZE], const char *where, const char *name)
 {
 	if (strncmp(where, "--", 2) == 0 && strcmp(where + 2, name) == 0)
-		(void)snprintf(out, PLACE_SIZE, "%s", where);
+		(void)snprintf(out, CONF_PLACE_SIZE, "%s", where);
 	else
-		(void)snprintf(out, PLACE_SIZE, "%s: %s", where, name);
+		(void)snprintf(out, CONF_PLACE_SIZE, "%s: %s", where, name);
 	return out;
 }
 
 /* The name of an option, "auth.clerk.issuer" of an issuer that has a name. */
-static const char *
-full_name(char out[PLACE_SIZE], const struct conf_issuer *is,
+const char *
+conf_full_name(char out[CONF_PLACE_SIZE], const struct conf_issuer *is,
     const struct conf_option *o)
 {
-	(void)snprintf(out, PLACE_SIZE, "%s%s%s", is != NULL ? "auth." : "",
+	(void)snprintf(out, CONF_PLACE_SIZE, "%s%s%s", is != NULL ? "auth." : "",
 	    is != NULL ? is->name : o->name,
 	    is != NULL ? strchr(o->name, '.') : "");
 	return out;
 }
 
-static int
-set(struct conf *c, struct conf_issuer *is, const struct conf_option *o,
+int
+conf_put(struct conf *c, struct conf_issuer *is, const struct conf_option *o,
     const char *value, const char *where, char *err, size_t size)
 {
-	char word[4096], why[256], shown[CONF_SHOWN_SIZE], at[PLACE_SIZE],
-	    name[PLACE_SIZE], *copy, **slot = where_slot(c, is, o);
+	char word[4096], why[256], shown[CONF_SHOWN_SIZE], at[CONF_PLACE_SIZE],
+	    name[CONF_PLACE_SIZE], *copy, **slot = where_slot(c, is, o);
 	const char *comment = "";
 
-	(void)place(at, where, full_name(name, is, o));
+	(void)conf_begin(at, where, conf_full_name(name, is, o));
 	if ((copy = strdup(where)) == NULL)
 		return conf_fail(err, size, "%s: out of memory", where);
 	(void)snprintf(word, sizeof word, "%s", value);
-	if (apply(field(c, is, o), o, value, word, sizeof word, why,
+	if (apply(conf_field(c, is, o), o, value, word, sizeof word, why,
 	    sizeof why) == -1) {
 		free(copy);
 		if (strstr(value, " #") != NULL)
@@ -360,8 +359,8 @@ set(struct conf *c, struct conf_issuer *is, const struct conf_option *o,
 }
 
 /* Who set an option, alone. */
-static const char *
-who_set(const struct conf *c, const struct conf_issuer *is,
+const char *
+conf_who_set(const struct conf *c, const struct conf_issuer *is,
     const struct conf_option *o)
 {
 	const char *where = *where_slot(c, is, o);
@@ -370,30 +369,30 @@ who_set(const struct conf *c, const struct conf_issuer *is,
 }
 
 /* The same with its name, to begin a message. */
-static const char *
-place_set(char out[PLACE_SIZE], const struct conf *c,
+const char *
+conf_place(char out[CONF_PLACE_SIZE], const struct conf *c,
     const struct conf_issuer *is, const struct conf_option *o)
 {
-	char name[PLACE_SIZE];
+	char name[CONF_PLACE_SIZE];
 
-	return place(out, who_set(c, is, o), full_name(name, is, o));
+	return conf_begin(out, conf_who_set(c, is, o), conf_full_name(name, is, o));
 }
 
 static const char *
-place_of(char out[PLACE_SIZE], const struct conf *c, const char *name)
+place_of(char out[CONF_PLACE_SIZE], const struct conf *c, const char *name)
 {
-	return place_set(out, c, NULL, conf_find(name));
+	return conf_place(out, c, NULL, conf_find(name));
 }
 
 static const char *
 where_is(const struct conf *c, const char *name)
 {
-	return who_set(c, NULL, conf_find(name));
+	return conf_who_set(c, NULL, conf_find(name));
 }
 
 /* All defaults, of the whole configuration or of an [auth.NAME]. */
-static int
-apply_defaults(struct conf *c, struct conf_issuer *is)
+int
+conf_apply_defaults(struct conf *c, struct conf_issuer *is)
 {
 	char word[64], why[256];
 	const char *def;
@@ -410,7 +409,7 @@ apply_defaults(struct conf *c, struct conf_issuer *is)
 		/* What a login provider's users may do is to listen. */
 		if (is != NULL && strcmp(o->name, "auth.publish") == 0)
 			def = "no";
-		if (apply(field(c, is, o), o, def, word, sizeof word, why,
+		if (apply(conf_field(c, is, o), o, def, word, sizeof word, why,
 		    sizeof why) == -1)
 			return -1;
 	}
@@ -425,15 +424,15 @@ conf_new(void)
 	if ((c = calloc(1, sizeof *c)) == NULL)
 		return NULL;
 	if ((c->where = calloc(conf_table_n, sizeof *c->where)) == NULL ||
-	    apply_defaults(c, NULL) == -1) {
+	    conf_apply_defaults(c, NULL) == -1) {
 		conf_free(c);
 		return NULL;
 	}
 	return c;
 }
 
-static void
-free_fields(struct conf *c, struct conf_issuer *is)
+void
+conf_free_fields(struct conf *c, struct conf_issuer *is)
 {
 	char **where = is != NULL ? is->where : c->where;
 	size_t i;
@@ -447,12 +446,12 @@ free_fields(struct conf *c, struct conf_issuer *is)
 			continue;
 		switch (o->type) {
 		case CONF_TEXT:
-			free(*(char **)field(c, is, o));
+			free(*(char **)conf_field(c, is, o));
 			break;
 		case CONF_LIST:
 		case CONF_TOPICS:
 		case CONF_KEYS:
-			list_fini(field(c, is, o));
+			list_fini(conf_field(c, is, o));
 			break;
 		case CONF_UINT:
 		case CONF_SIZE:
@@ -472,11 +471,11 @@ conf_free(struct conf *c)
 	if (c == NULL)
 		return;
 	for (i = 0; i < c->n_issuers; i++) {
-		free_fields(c, &c->issuers[i]);
+		conf_free_fields(c, &c->issuers[i]);
 		free(c->issuers[i].name);
 	}
 	free(c->issuers);
-	free_fields(c, NULL);
+	conf_free_fields(c, NULL);
 	free(c->file);
 	free(c->dev_secret);
 	free(c->dev_token_key);
@@ -589,112 +588,21 @@ conf_nearest(const char *name)
 	return o != NULL ? o->name : NULL;
 }
 
-/* Why not, to follow "[auth.NAME]: ", or NULL.  In the environment a name stands
- * in capitals, and FANFARE_AUTH_API_KEY must be a slip of the pen. */
-static const char *
-fault_of_issuer_name(const char *name, size_t len)
-{
-	static const char rule[] = "a name is 1 to 32 small letters, digits and _, "
-	    "and begins with a letter";
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
-
-	if (n < len || len < 1 || len > CONF_ISSUER_NAME_MAX || name[0] < 'a')
-		return rule;
-	if (len == 3 && memcmp(name, "api", 3) == 0)
-		return "this name would be taken for api_keys: choose another";
-	return NULL;
-}
-
-struct conf_issuer *
-conf_have_issuer(struct conf *c, const char *name, size_t len, const char *where,
-    char *err, size_t size)
-{
-	char word[PLACE_SIZE], shown[CONF_SHOWN_SIZE];
-	const char *fault = fault_of_issuer_name(name, len);
-	struct conf_issuer *is;
-	size_t i;
-
-	if (fault != NULL) {
-		(void)snprintf(word, sizeof word, "%.*s", (int)(len < 128 ? len :
-		    128), name);
-		(void)conf_fail(err, size, "%s: [auth.%s]: %s", where,
-		    conf_show(shown, word), fault);
-		return NULL;
-	}
-	for (i = 0; i < c->n_issuers; i++)
-		if (strlen(c->issuers[i].name) == len &&
-		    memcmp(c->issuers[i].name, name, len) == 0)
-			return &c->issuers[i];
-	is = reallocarray(c->issuers, c->n_issuers + 1, sizeof *is);
-	if (is == NULL)
-		goto no_memory;
-	c->issuers = is;
-	is += c->n_issuers;
-	memset(is, 0, sizeof *is);
-	is->name = strndup(name, len);
-	is->where = calloc(conf_table_n, sizeof *is->where);
-	if (is->name == NULL || is->where == NULL ||
-	    apply_defaults(c, is) == -1) {
-		free_fields(c, is);
-		free(is->name);
-		goto no_memory;
-	}
-	c->n_issuers++;
-	return is;
-
-no_memory:
-	(void)conf_fail(err, size, "%s: out of memory", where);
-	return NULL;
-}
-
-static int
-set_issuer(struct conf *c, const char *name, const char *key, const char *value,
-    const char *where, char *err, size_t size)
-{
-	const struct conf_option *o = conf_find_issuer_key(key);
-	char shown[CONF_SHOWN_SIZE], at[PLACE_SIZE], word[PLACE_SIZE];
-	struct conf_issuer *is;
-	size_t i, d, best = 3, len = (size_t)(key - 1 - (name + 5));
-	const char *near = NULL, *other;
-
-	if ((is = conf_have_issuer(c, name + 5, len, where, err, size)) == NULL)
-		return -1;
-	if (o != NULL)
-		return set(c, is, o, value, where, err, size);
-	(void)place(at, where, conf_show(shown, name));
-	(void)snprintf(word, sizeof word, "auth.%s", key);
-	if (conf_find(word) != NULL)
-		return conf_fail(err, size, "%s: %s stands in [auth] alone", at,
-		    key);
-	for (i = 0; i < conf_table_n; i++) {
-		other = strchr(conf_table[i].name, '.') + 1;
-		if (conf_table[i].issuers &&
-		    (d = conf_distance(other, key)) < best) {
-			best = d;
-			near = other;
-		}
-	}
-	if (near == NULL)
-		return conf_fail(err, size, "%s: no such option", at);
-	return conf_fail(err, size, "%s: no such option; did you mean auth.%s.%s?",
-	    at, is->name, near);
-}
-
 int
 conf_set(struct conf *c, const char *name, const char *value, const char *where,
     char *err, size_t size)
 {
 	const struct conf_option *o = conf_find(name);
-	char shown[CONF_SHOWN_SIZE], at[PLACE_SIZE];
+	char shown[CONF_SHOWN_SIZE], at[CONF_PLACE_SIZE];
 
 	if (o != NULL)
-		return set(c, NULL, o, value, where, err, size);
+		return conf_put(c, NULL, o, value, where, err, size);
 	if (issuer_key(name) != NULL)
-		return set_issuer(c, name, issuer_key(name), value, where, err,
+		return conf_set_issuer(c, name, issuer_key(name), value, where, err,
 		    size);
 	o = conf_nearest_option(name);
 	return conf_fail(err, size, "%s: no such option%s%s%s",
-	    place(at, where, conf_show(shown, name)),
+	    conf_begin(at, where, conf_show(shown, name)),
 	    o != NULL ? "; did you mean " : "",
 	    o != NULL ? o->name : "", o != NULL ? "?" : "");
 }
@@ -718,12 +626,6 @@ is_reachable(const struct conf_list *l, const char **which)
 			return true;
 		}
 	return false;
-}
-
-static bool
-has_key(const struct conf_issuer *is)
-{
-	return is->key != NULL || is->key_file != NULL || is->jwks != NULL;
 }
 
 /* Make the API key named dev, unless the configuration has one of that name. */
@@ -759,7 +661,7 @@ finish_dev(struct conf *c, char *err, size_t size)
 	bool everybody = c->cors_origins.n > 0 &&
 	    strcmp(c->cors_origins.v[0], "*") == 0;
 	const char *which;
-	char address[32], at[PLACE_SIZE];
+	char address[32], at[CONF_PLACE_SIZE];
 	size_t i;
 
 	c->demo = true;
@@ -782,7 +684,7 @@ finish_dev(struct conf *c, char *err, size_t size)
 	list_fini(&c->public_topics);
 	if (list_add(&c->public_topics, "**", 2) == -1 || add_dev_key(c) == -1)
 		goto no_memory;
-	if (!has_key(&c->house)) {
+	if (!conf_has_key(&c->house)) {
 		if (c->dev_token_key == NULL &&
 		    (c->dev_token_key = auth_make_secret()) == NULL)
 			goto no_memory;
@@ -827,7 +729,7 @@ static int
 check_listens(const struct conf *c, char *err, size_t size)
 {
 	struct conf_listen a;
-	char why[256], at[PLACE_SIZE];
+	char why[256], at[CONF_PLACE_SIZE];
 	size_t i, j;
 
 	for (i = 0; i < c->admin_listen.n; i++)
@@ -848,7 +750,7 @@ check_listens(const struct conf *c, char *err, size_t size)
 static int
 check_rules(const struct conf *c, char *err, size_t size)
 {
-	char event[CONF_NUMBER_SIZE], at[PLACE_SIZE];
+	char event[CONF_NUMBER_SIZE], at[CONF_PLACE_SIZE];
 	size_t i;
 
 	conf_format_number(event, CONF_SIZE, c->max_event_bytes);
@@ -868,104 +770,14 @@ check_rules(const struct conf *c, char *err, size_t size)
 	return check_listens(c, err, size);
 }
 
-/* One key alone; `is` as in field(). */
-static int
-check_one_key(struct conf *c, struct conf_issuer *is, char *err, size_t size)
-{
-	static const char *const names[] = { "key", "key_file", "jwks" };
-	const struct conf_option *o, *before = NULL;
-	char at[PLACE_SIZE], name[PLACE_SIZE];
-	size_t i;
-
-	for (i = 0; i < sizeof names / sizeof names[0]; i++) {
-		o = conf_find_issuer_key(names[i]);
-		if (*(char **)field(c, is, o) == NULL)
-			continue;
-		if (before != NULL)
-			return conf_fail(err, size, "%s: %s is set too (%s); "
-			    "keep one of them", place_set(at, c, is, o),
-			    full_name(name, is, before),
-			    who_set(c, is, before));
-		before = o;
-	}
-	return 0;
-}
-
-/* Where a section begins, as far as we know: its first key that was set. */
-static const char *
-place_of_issuer(char out[PLACE_SIZE], const struct conf *c,
-    const struct conf_issuer *is)
-{
-	const char *where = NULL;
-	size_t i;
-
-	for (i = 0; i < conf_table_n && where == NULL; i++)
-		where = is->where[i];
-	if (where == NULL)
-		where = c->file != NULL ? c->file : "default";
-	(void)snprintf(out, PLACE_SIZE, "%s: [auth.%s]", where, is->name);
-	return out;
-}
-
-static int
-check_issuers(struct conf *c, char *err, size_t size)
-{
-	const struct conf_option *o = conf_find_issuer_key("issuer");
-	struct conf_issuer *is, *other;
-	char at[PLACE_SIZE], name[PLACE_SIZE];
-	size_t i, j;
-
-	if (check_one_key(c, NULL, err, size) == -1)
-		return -1;
-	for (i = 0; i < c->n_issuers; i++) {
-		is = &c->issuers[i];
-		if (is->issuer == NULL)
-			return conf_fail(err, size, "%s: issuer is missing: the "
-			    "claim iss tells whose tokens these are",
-			    place_of_issuer(at, c, is));
-		if (!has_key(is))
-			return conf_fail(err, size, "%s: it has no key: set jwks, "
-			    "key or key_file", place_of_issuer(at, c, is));
-		if (check_one_key(c, is, err, size) == -1)
-			return -1;
-		for (j = 0; j <= i; j++) {
-			other = j == 0 ? &c->house : &c->issuers[j - 1];
-			if (other->issuer == NULL ||
-			    strcmp(other->issuer, is->issuer) != 0)
-				continue;
-			other = j == 0 ? NULL : other;
-			return conf_fail(err, size, "%s: is the same as %s (%s); "
-			    "each section has an issuer of its own",
-			    place_set(at, c, is, o), full_name(name, other, o),
-			    who_set(c, other, o));
-		}
-	}
-	return 0;
-}
-
-/* With keys that may only read, nobody could publish. */
-static bool
-has_publisher(const struct conf *c)
-{
-	size_t i;
-
-	if (c->api_keys.n > 0 || c->api_keys_file != NULL ||
-	    (has_key(&c->house) && c->house.publish))
-		return true;
-	for (i = 0; i < c->n_issuers; i++)
-		if (c->issuers[i].publish)
-			return true;
-	return false;
-}
-
 int
 conf_finish(struct conf *c, char *err, size_t size)
 {
-	if (check_rules(c, err, size) == -1 || check_issuers(c, err, size) == -1)
+	if (check_rules(c, err, size) == -1 || conf_check_issuers(c, err, size) == -1)
 		return -1;
 	if (c->dev && finish_dev(c, err, size) == -1)
 		return -1;
-	if (!has_publisher(c))
+	if (!conf_has_publisher(c))
 		return conf_fail(err, size, "no key is configured that may "
 		    "publish, so nobody could.  Make one and start again:\n"
 		    "    export FANFARE_AUTH_API_KEYS=backend:$(fanfare key)\n"
