@@ -222,6 +222,11 @@ transfer_init(struct transfer *t, const char *url, void *owner)
 	/* This machine is reached without a proxy. */
 	if (ok && strncasecmp(url, "http://", 7) == 0)
 		ok = curl_easy_setopt(t->curl, CURLOPT_PROXY, "") == CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* A name server that hangs holds up a thread of libcurl's, and not us. */
+	if (ok)
+		ok = curl_easy_setopt(t->curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
+#endif
 	if (!ok)
 		transfer_fini(t);
 	return ok ? 0 : -1;

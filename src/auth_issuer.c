@@ -17,6 +17,7 @@
 
 #include "auth_internal.h"
 #include "clock.h"
+#include "log.h"
 
 /* Keys */
 
@@ -208,6 +209,8 @@ load_source(struct auth *a, struct auth_issuer *is,
 	}
 	if ((is->source = source_new(url)) == NULL)
 		return auth_say(err, size, "auth: out of memory");
+	if (url != NULL)
+		log_info("auth: %s: keys are fetched from %s", is->from, url);
 	if (url == NULL &&
 	    (is->source->keys = auth_load_keys(is, c, err, size)) == NULL)
 		return -1;

@@ -161,6 +161,37 @@ START_TEST(J1_what_is_of_no_use_does_not_spoil_the_rest)
 }
 END_TEST
 
+START_TEST(J1_a_mutilated_set_does_no_harm)
+{
+	static const char odd[] = "\"\\{}[]:,=-_\0\377 A9";
+	char *good = set_of(fmt("%s,%s", jwk(P256, "a", ",\"use\":\"sig\""),
+	    jwk(P384, "b", ",\"alg\":\"ES384\",\"key_ops\":[\"verify\"]"))), *bad, err[512];
+	size_t len = strlen(good), n, at, whole = 0;
+	struct auth_keys *keys;
+
+	for (int i = size_of_run(2000, 200000); i > 0; i--) {
+		/* Exactly as long as it is, so that a byte too far is seen. */
+		n = i % 3 == 0 ? dice((uint32_t)len) + 1 : len;
+		ck_assert_ptr_nonnull(bad = malloc(n));
+		memcpy(bad, good, n);
+		for (int k = (int)dice(4); k > 0; k--) {
+			at = dice((uint32_t)n);
+			bad[at] = odd[dice(sizeof odd)];
+		}
+		keys = auth_jwks_read("set", bad, n, err, sizeof err);
+		for (size_t k = 0; keys != NULL && k < keys->n; k++) {
+			ck_assert_ptr_nonnull(keys->v[k].parsed);
+			ck_assert_uint_ne(keys->v[k].algs, 0);
+			ck_assert_uint_eq(keys->v[k].algs & 7, 0);	/* no HS* */
+		}
+		whole += keys != NULL && keys->n == 2;
+		auth_keys_unref(keys);
+		free(bad);
+	}
+	ck_assert_uint_gt(whole, 0);
+}
+END_TEST
+
 /* ---- what tokens open ---- */
 
 START_TEST(kid_selects_among_keys_of_all_kinds)
@@ -365,6 +396,7 @@ suite(void)
 	tcase_add_test(t, an_answer_is_good_for_as_long_as_it_says_within_bounds);
 	tcase_add_test(t, J1_a_set_that_is_none_is_refused_with_the_reason);
 	tcase_add_test(t, J1_what_is_of_no_use_does_not_spoil_the_rest);
+	tcase_add_test(t, J1_a_mutilated_set_does_no_harm);
 	t = harness_case(s, "tokens", 60);
 	tcase_add_test(t, kid_selects_among_keys_of_all_kinds);
 	tcase_add_test(t, a_token_without_kid_is_refused_when_it_might_mean_many_keys);

@@ -207,6 +207,7 @@ START_TEST(S1_the_last_good_set_stays_while_endpoints_are_ill)
 		ck_assert_ptr_nonnull(a = try_http_receive(h[i], 4 * SOON));
 		is_problem(a, 503, "overload", "keys of this token's issuer", "no keys");
 		ck_assert_ptr_nonnull(header(a, "Retry-After"));
+		answer_free(a);
 		ck_assert_msg(logged(s, fmt("%d/jwks: %s", e[i]->port, moods[i].said),
 		    SOON), "mood %d: %s", i, read_whole(s->log));
 		ck_assert_int_eq(e[i]->other_hits, 0);
