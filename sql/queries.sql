@@ -47,12 +47,12 @@ UPDATE topic SET newest = max(newest, ?2), nth = max(nth, ?3), empty = 0
 WHERE id = ?1 AND newest < ?2;
 
 --: event_insert
-INSERT INTO event (seq, topic, prev, nth, time, flags, name, data)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+INSERT INTO event (seq, topic, prev, nth, time, flags, name, data, sum)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 --: event_link
 SELECT prev FROM event WHERE seq = ?1 AND topic = ?2;
 --: event_get
-SELECT prev, nth, time, flags, name, data FROM event
+SELECT prev, nth, time, flags, name, data, sum FROM event
 WHERE seq = ?1 AND topic = ?2;
 --: event_delete
 DELETE FROM event WHERE seq = ?1;
@@ -64,17 +64,19 @@ FROM event WHERE seq >= ?1 AND seq < ?2 ORDER BY seq;
 SELECT length(data) + coalesce(length(CAST(name AS BLOB)), 0)
 FROM event WHERE seq = ?1;
 --: event_newest
-SELECT prev, event.nth, time, flags, event.name, data, seq, topic.name
-FROM event JOIN topic ON topic.id = event.topic
+SELECT prev, event.nth, time, flags, event.name, data, sum, seq, topic.name
+FROM event LEFT JOIN topic ON topic.id = event.topic
 WHERE seq < ?1 ORDER BY seq DESC;
 --: event_above
-SELECT prev, event.nth, time, flags, event.name, data, seq, topic.name
-FROM event JOIN topic ON topic.id = event.topic
+SELECT prev, event.nth, time, flags, event.name, data, sum, seq, topic.name
+FROM event LEFT JOIN topic ON topic.id = event.topic
 WHERE seq > ?1 ORDER BY seq;
 --: event_time
 SELECT min(seq) FROM event WHERE seq >= ?1 AND seq < ?2 AND time >= ?3;
 --: event_scan
 SELECT seq, topic FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3;
+--: event_oldest
+SELECT seq, time FROM event ORDER BY seq LIMIT 1;
 --: event_last_seq
 SELECT coalesce(max(seq), 0) FROM event;
 
@@ -100,6 +102,6 @@ DELETE FROM idempotency WHERE seq IN (SELECT seq FROM idempotency
 WHERE seq < ?1 ORDER BY seq LIMIT ?2);
 
 --: state_get
-SELECT pruned, forgotten, settled FROM state;
+SELECT pruned, forgotten, settled, summed FROM state;
 --: state_put
 UPDATE state SET pruned = ?1, forgotten = ?2, settled = ?3;

@@ -358,12 +358,16 @@ auth_key_ids(const struct auth *a, uint64_t *out, size_t max)
 	return n;
 }
 
-void
-auth_cache_keep(struct auth *a, const uint64_t *ids, size_t n)
+int
+auth_cache_keep(struct auth *a)
 {
+	size_t i, n = auth_key_ids(a, NULL, 0);
+	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof *ids);
 	struct auth_cached *e, *next;
-	size_t i;
 
+	if (ids == NULL)
+		return -1;
+	(void)auth_key_ids(a, ids, n);
 	for (e = TAILQ_FIRST(&a->cache.list); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
 		for (i = 0; i < n && ids[i] != e->grants->key_id; i++)
@@ -371,6 +375,8 @@ auth_cache_keep(struct auth *a, const uint64_t *ids, size_t n)
 		if (i == n)
 			cache_drop(&a->cache, e);
 	}
+	free(ids);
+	return 0;
 }
 
 /* Verifying */

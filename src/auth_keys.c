@@ -745,6 +745,12 @@ auth_load_api_keys(struct auth *a, const struct auth_conf *c, char *err,
 	char where[64];
 	size_t i;
 
+	/* OpenSSL 3 begins with its first use.  Where that fails, for memory, the next
+	 * call of almost any of its functions crashes. */
+	if (OSSL_LIB_CTX_get0_global_default() == NULL) {
+		(void)auth_say(err, size, "auth: OpenSSL does not start");
+		return -1;
+	}
 	for (i = 0; c->api_keys != NULL && c->api_keys[i] != NULL; i++) {
 		(void)snprintf(where, sizeof where, "auth.api_keys entry %zu",
 		    i + 1);

@@ -1,7 +1,8 @@
 /*
  * cli.c - from argv to a command: dispatch, options, help, and the commands
  * that make and explain things.  cli_serve.c has serve and check, cli_client.c
- * publish, cli_tail.c tail.
+ * publish, cli_tail.c tail, cli_store.c backup, verify, export and recover,
+ * cli_import.c import.
  *
  * Results go to standard output and nothing else does; all talk goes to
  * standard error.  The one secret that is printed is one just made.
@@ -78,6 +79,11 @@ static const struct cli_option tail_options[] = {
 	OPTION("once", "N", "stop after N events"),
 	HELP_OPTION, END_OF_OPTIONS
 };
+static const struct cli_option export_options[] = {
+	FILE_OPTION,
+	OPTION("after", "ID", "begin with what follows this event"),
+	HELP_OPTION, END_OF_OPTIONS
+};
 static const struct cli_option conf_options[] = {
 	OPTION("manual", NULL, "print the options in mdoc for the manual"),
 	HELP_OPTION, END_OF_OPTIONS
@@ -129,6 +135,30 @@ static const struct cli_command commands[] = {
 	  "An event without a name is a \"message\".\n"
 	  "A lost connection is taken up again where it ended.\n" KEY_HELP,
 	  tail_options, false, 1, 100, cli_tail },
+	{ "backup", "[-c FILE] [--db FILE] FILE",
+	  "Copy the log into a new file, beside a running server or without.\n"
+	  "The copy is the log of one moment, synced, and overwrites nothing.\n"
+	  "To restore it: stop the server, remove the log and what lies beside\n"
+	  "it (-wal, -shm), put the copy in its place, start the server.\n",
+	  conf_only_options, true, 1, 1, cli_backup },
+	{ "verify", "[-c FILE] [--db FILE] [FILE]",
+	  "Check a log or a backup, beside a running server or without.\n"
+	  "Exits 0 when all is well, 1 when not, and then says what.\n",
+	  conf_only_options, true, 0, 1, cli_verify },
+	{ "export", "[-c FILE] [--db FILE] [--after ID] [PATTERN ...]",
+	  "Print the log's events, oldest first, one JSON object a line.\n"
+	  "Reads the file, beside a running server or without.\n",
+	  export_options, true, 0, 100, cli_export },
+	{ "import", "[-c FILE] [--db FILE] [FILE|-]",
+	  "Store events as export prints them, while no server runs.\n"
+	  "They get new ids and keep their times.  The log is made if it is\n"
+	  "not there.\n",
+	  conf_only_options, true, 0, 1, cli_import },
+	{ "recover", "FILE NEWFILE",
+	  "Save what can be read of a damaged log into a new one.\n"
+	  "FILE stays as it is.  Events get new ids, so every page is told\n"
+	  "that it has missed something.\n",
+	  help_options, false, 2, 2, cli_recover },
 	{ "conf", "[--manual]",
 	  "Print a configuration file with every option and its default.\n",
 	  conf_options, false, 0, 0, run_conf },

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "conf.h"
 
@@ -69,6 +70,29 @@ struct conf	*cli_finish_conf(const struct cli_call *call);
  * has told why. */
 char	*cli_read_stdin(const struct cli_call *call, size_t max, size_t *len);
 
+/* What says where the log is; no key need be there.  NULL: told. */
+struct conf	*cli_store_conf(const struct cli_call *call);
+
+/* How far long work is, on a terminal; store_tools.h knows the call. */
+void	cli_show_progress(void *arg, const char *what, uint64_t done, uint64_t of);
+void	cli_end_progress(void);
+
+/* A log that events are stored into while no server runs, many in one commit. */
+struct importer;
+struct store_event;
+/* NULL has told why. */
+struct importer	*importer_open(const struct cli_call *call, const char *path);
+/* Borrows the event; its id counts for nothing.  0; -1: told. */
+int	importer_add(struct importer *im, const struct store_event *e);
+int	importer_flush(struct importer *im);	/* all are durable; 0 or -1: told */
+uint64_t importer_stored(const struct importer *im);	/* durable */
+void	importer_close(struct importer *im);	/* NULL does nothing */
+
+int	cli_backup(const struct cli_call *call);
+int	cli_export(const struct cli_call *call);
+int	cli_import(const struct cli_call *call);
+int	cli_recover(const struct cli_call *call);
+int	cli_verify(const struct cli_call *call);
 int	cli_serve(const struct cli_call *call);
 int	cli_check(const struct cli_call *call);
 int	cli_publish(const struct cli_call *call);

@@ -116,6 +116,7 @@ cli_serve(const struct cli_call *call)
 	struct conf *c;
 	int code;
 
+	server_hold_signals();
 	if ((c = cli_finish_conf(call)) == NULL)
 		return CLI_USAGE;
 	again.first = c;

@@ -702,8 +702,8 @@ no_memory:
 }
 
 /* A relative log lies in $STATE_DIRECTORY, whose first entry counts. */
-static int
-finish_path(struct conf *c, char *err, size_t size)
+int
+conf_finish_path(struct conf *c, char *err, size_t size)
 {
 	const char *dir = getenv("STATE_DIRECTORY");
 	struct buf path = { 0 };
@@ -785,5 +785,5 @@ conf_finish(struct conf *c, char *err, size_t size)
 		    "auth.key for tokens),\n"
 		    "or try things out with keys made for one run: fanfare "
 		    "serve --dev");
-	return finish_path(c, err, size);
+	return conf_finish_path(c, err, size);
 }

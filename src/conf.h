@@ -100,6 +100,8 @@ int	conf_set(struct conf *c, const char *name, const char *value,
 	    const char *where, char *err, size_t size);
 /* Rules between options, and what --dev implies; call last. */
 int	conf_finish(struct conf *c, char *err, size_t size);
+/* Only where store.path lies: for those who need no key. */
+int	conf_finish_path(struct conf *c, char *err, size_t size);
 /* Is there such an option, or might it be an issuer's?  For the command line. */
 bool	conf_known(const char *name);
 /* The option that a short form stands for: "db" is "store.path"; NULL: none. */

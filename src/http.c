@@ -2,9 +2,10 @@
  * http.c - the http thread: libmicrohttpd in our own loop, and requests to handlers.
  *
  * Each listening socket has a daemon without a thread; its epoll descriptor stands in
- * ours beside the mailbox.  A request that waits for a commit or a page is suspended,
- * and resumed here when the message comes.  (libmicrohttpd's own thread would wait
- * without limit when exactly 128 events are ready.)
+ * ours beside the mailbox and the socket (http_accept.c).  A request that waits for a
+ * commit or a page is suspended, and resumed here when the message comes.
+ * (libmicrohttpd's own thread would wait without limit when exactly 128 events are
+ * ready.)
  *
  * The query is parsed by us from the raw address: see query.h.
  */
@@ -36,7 +37,12 @@
 #define LINGER_LOOK_MS		10
 #define GATHER_US		500	/* publishes for one commit */
 #define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
-#define ADMIN_CONNECTIONS	16
+
+/* What an event of the thread's epoll set is about: the mailbox, a daemon, a socket. */
+#define WATCH_MAIL		0u
+#define WATCH_DAEMON(i)		(1u + (uint32_t)(i))
+#define WATCH_SOCKET(i)		(1u + LISTENERS_MAX + (uint32_t)(i))
+#define EVENTS_MAX		(1 + 2 * LISTENERS_MAX)
 
 struct reload {
 	struct msg	 msg;
@@ -361,7 +367,7 @@ http_new(const struct http_conf *c, struct auth *auth)
 	struct auth_pool_conf pc = { .done = judged, .fetch = fetch,
 	    .max_waiting = c->max_checks };
 	struct auth_fetch_conf fc = { .done = fetched };
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = WATCH_MAIL };
 	struct http *h;
 
 	if ((h = calloc(1, sizeof(*h))) == NULL) {
@@ -408,11 +414,17 @@ http_free(struct http *h)
 	if (h == NULL)
 		return;
 	assert(!h->started);
-	for (size_t i = 0; i < h->nlisteners; i++)
+	for (size_t i = 0; i < h->nlisteners; i++) {
 		if (h->listeners[i].daemon != NULL && h->waiting == 0)
 			MHD_stop_daemon(h->listeners[i].daemon);
+		if (h->listeners[i].fd != -1)
+			close(h->listeners[i].fd);
+	}
 	auth_fetch_free(h->fetch);
 	auth_pool_free(h->pool);
+	/* A commit that took longer than STOP_MS is told to nobody. */
+	if (h->waiting > 0)
+		(void)mailbox_take(h->box);
 	mailbox_free(h->box);
 	close(h->epfd);
 	auth_free(h->auth);
@@ -444,15 +456,17 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	}
 	l = &h->listeners[h->nlisteners];
 	l->http = h;
-	l->fd = -1;
+	l->fd = fd;
 	l->admin = admin;
 	l->kept = kept;
+	l->watched_as = WATCH_SOCKET(h->nlisteners);
+	l->max_connections = admin ? HTTP_ADMIN_CONNECTIONS :
+	    h->conf.max_connections;
 	l->daemon = MHD_start_daemon(HANDOFF_DAEMON_FLAGS | MHD_USE_ERROR_LOG |
-	    MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, NULL,
+	    MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+	    handle, NULL,
 	    MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, fd,
-	    MHD_OPTION_CONNECTION_LIMIT, admin ? ADMIN_CONNECTIONS :
-	    (unsigned int)h->conf.max_connections,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned int)l->max_connections,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 	    MHD_OPTION_CONNECTION_TIMEOUT, HANDOFF_DAEMON_TIMEOUT_S,
 	    MHD_OPTION_URI_LOG_CALLBACK, begin_request, l,
@@ -464,43 +478,62 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 		close(fd);
 		return -1;
 	}
+	h->nlisteners++;		/* http_free() closes both from now on */
 	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	l->epfd = info->epoll_fd;
-	ev.data.ptr = l;
+	ev.data.u32 = WATCH_DAEMON(h->nlisteners - 1);
 	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, l->epfd, &ev) == -1) {
 		log_warn("http: epoll_ctl");
-		MHD_stop_daemon(l->daemon);
-		l->daemon = NULL;
 		return -1;
 	}
-	h->nlisteners++;
+	listen_notice_the_dead(fd);
+	ev.data.u32 = l->watched_as;
+	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) == -1) {
+		log_warn("http: epoll_ctl");
+		return -1;
+	}
 	return 0;
 }
 
-/* End streams whose key is gone, and forget what it vouched for. */
-static void
-keep_keys(struct http *h)
+/* End streams whose key `a` does not have.  0, or -1: no memory. */
+static int
+keep_keys(struct http *h, const struct auth *a)
 {
-	size_t n = auth_key_ids(h->auth, NULL, 0);
+	size_t n = auth_key_ids(a, NULL, 0);
 	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof(*ids));
+	int r;
 
-	if (ids == NULL) {
-		log_warn("http: streams whose key is gone go on");
-		return;
-	}
-	(void)auth_key_ids(h->auth, ids, n);
-	auth_cache_keep(h->auth, ids, n);
-	hub_keep_keys(h->conf.hub, ids, n);
+	if (ids == NULL)
+		return -1;
+	(void)auth_key_ids(a, ids, n);
+	r = hub_keep_keys(h->conf.hub, ids, n);
 	free(ids);
+	return r;
+}
+
+/* Keys came or went: nothing may rest on those that went.  Tried until there is memory
+ * for it. */
+static void
+follow_keys(struct http *h)
+{
+	if (!h->keys_changed || auth_cache_keep(h->auth) == -1 ||
+	    keep_keys(h, h->auth) == -1)
+		return;
+	h->keys_changed = false;
 }
 
 static void
 take_reload(struct http *h, struct auth *auth)
 {
 	auth_inherit(auth, h->auth);
+	/* First, for a key that is gone must not leave streams behind. */
+	if (keep_keys(h, auth) == -1) {
+		log_warnx("http: reload: no memory; the old keys stay");
+		auth_free(auth);
+		return;
+	}
 	auth_free(h->auth);
 	h->auth = auth;
-	keep_keys(h);
 	auth_fetch_watch(h->fetch, auth);
 	auth_pool_look(h->pool, auth);
 	log_info("http: keys and topic rules are reloaded");
@@ -513,10 +546,12 @@ leave_queue(struct http *h)
 
 	for (size_t i = 0; i < h->nlisteners; i++) {
 		l = &h->listeners[i];
-		if (l->kept && l->fd == -1) {
-			l->fd = MHD_quiesce_daemon(l->daemon);
-			h->leaving = true;
-		}
+		if (!l->kept || l->left)
+			continue;
+		(void)epoll_ctl(h->epfd, EPOLL_CTL_DEL, l->fd, NULL);
+		close(l->fd);
+		l->fd = -1;
+		l->left = h->leaving = true;
 	}
 }
 
@@ -540,7 +575,7 @@ end_when_idle(struct http *h)
 	unsigned int open = 0;
 
 	for (size_t i = 0; i < h->nlisteners; i++)
-		if (h->listeners[i].fd != -1 &&
+		if (h->listeners[i].left &&
 		    (info = MHD_get_daemon_info(h->listeners[i].daemon,
 		    MHD_DAEMON_INFO_CURRENT_CONNECTIONS)) != NULL)
 			open += info->num_connections;
@@ -569,7 +604,8 @@ take_mail(struct http *h)
 			break;
 		case HTTP_FETCHED:
 			if (auth_take_fetched(h->auth, m))
-				keep_keys(h);
+				h->keys_changed = true;
+			follow_keys(h);
 			auth_pool_look(h->pool, h->auth);
 			break;
 		case HTTP_RELOAD:
@@ -578,12 +614,10 @@ take_mail(struct http *h)
 			break;
 		case HTTP_LEAVE:
 			leave_queue(h);
-			free(m);
 			break;
 		case HTTP_STOP:
 			h->ending = true;
 			h->stop_by = clock_mono_ms() + LINGER_MS;
-			free(m);
 			break;
 		}
 	}
@@ -596,13 +630,26 @@ wait_time(struct http *h)
 	MHD_UNSIGNED_LONG_LONG ms;
 	int wait = h->ending ? LINGER_LOOK_MS : WAIT_MS;
 
-	for (size_t i = 0; i < h->nlisteners; i++)
+	for (size_t i = 0; i < h->nlisteners; i++) {
+		wait = accept_wait_ms(&h->listeners[i], wait);
 		if (MHD_get_timeout(h->listeners[i].daemon, &ms) == MHD_YES &&
 		    ms <= (MHD_UNSIGNED_LONG_LONG)wait) {
 			wait = (int)ms;
 			h->listeners[i].due = true;
 		}
+	}
 	return wait;
+}
+
+static void
+run_daemon(struct http *h, struct listener *l)
+{
+	l->ready = l->due = false;
+	h->handed_off = false;
+	(void)MHD_run(l->daemon);
+	/* Once more, so that what was handed off is let go: handoff.c. */
+	if (h->handed_off)
+		(void)MHD_run(l->daemon);
 }
 
 static void
@@ -612,23 +659,30 @@ run_daemons(struct http *h, bool all)
 
 	for (size_t i = 0; i < h->nlisteners; i++) {
 		l = &h->listeners[i];
-		if (!all && !l->ready && !l->due)
-			continue;
-		l->ready = l->due = false;
-		h->handed_off = false;
-		(void)MHD_run(l->daemon);
-		/* Once more, so that what was handed off is let go: handoff.c. */
-		if (h->handed_off)
-			(void)MHD_run(l->daemon);
+		if (l->knocked)
+			accept_some(l);
+		l->knocked = false;
+		if (all || l->ready || l->due)
+			run_daemon(h, l);
+		if (l->resting)
+			accept_again(l);	/* there may be room now */
 	}
+}
+
+static void
+note_event(struct http *h, uint32_t what)
+{
+	if (what >= WATCH_SOCKET(0))
+		h->listeners[what - WATCH_SOCKET(0)].knocked = true;
+	else if (what >= WATCH_DAEMON(0))
+		h->listeners[what - WATCH_DAEMON(0)].ready = true;
 }
 
 static void *
 http_main(void *arg)
 {
 	struct http *h = arg;
-	struct epoll_event evs[LISTENERS_MAX + 1];
-	struct listener *l;
+	struct epoll_event evs[EVENTS_MAX];
 	int n, wait;
 
 	thread_begin("fanfare-http", THREAD_PROMPT);
@@ -638,17 +692,18 @@ http_main(void *arg)
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
 		wait = wait_time(h);
 		pass_on_appends(h, false);
-		n = epoll_wait(h->epfd, evs, LISTENERS_MAX + 1,
+		n = epoll_wait(h->epfd, evs, EVENTS_MAX,
 		    h->appends_tail == &h->appends ? wait : 0);
 		pass_on_appends(h, n <= 0 && wait > 0);
 		if (n == -1 && errno != EINTR)
 			log_warn("http: epoll_wait");
 		for (int i = 0; i < n; i++)
-			if ((l = evs[i].data.ptr) != NULL)
-				l->ready = true;
+			note_event(h, evs[i].data.u32);
 		take_mail(h);
+		follow_keys(h);
 		auth_pool_tick(h->pool, h->auth);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
+		log_tell_dropped();
 		if (h->ending)
 			end_when_idle(h);
 	}
@@ -662,8 +717,6 @@ http_main(void *arg)
 	for (size_t i = 0; i < h->nlisteners && h->waiting == 0; i++) {
 		MHD_stop_daemon(h->listeners[i].daemon);
 		h->listeners[i].daemon = NULL;
-		if (h->listeners[i].fd != -1)
-			close(h->listeners[i].fd);
 	}
 	return NULL;
 }
@@ -682,21 +735,11 @@ http_start(struct http *h)
 	return 0;
 }
 
-static void
-post(struct http *h, enum http_msg kind)
-{
-	struct msg *m;
-
-	if ((m = calloc(1, sizeof(*m))) == NULL)
-		abort();		/* nothing else would end the thread */
-	m->kind = kind;
-	mailbox_post(h->box, m, true);
-}
-
 void
 http_leave_queue(struct http *h)
 {
-	post(h, HTTP_LEAVE);
+	h->leave.kind = HTTP_LEAVE;
+	mailbox_post(h->box, &h->leave, true);
 }
 
 void
@@ -704,7 +747,8 @@ http_stop(struct http *h)
 {
 	if (!h->started)
 		return;
-	post(h, HTTP_STOP);
+	h->stop.kind = HTTP_STOP;
+	mailbox_post(h->box, &h->stop, true);
 	(void)pthread_join(h->thread, NULL);
 	h->started = false;
 }

@@ -32,6 +32,8 @@ struct http_conf {
 	int64_t		 drain_ms;
 };
 
+#define HTTP_ADMIN_CONNECTIONS	16	/* of one admin listener */
+
 /* Takes `auth`.  NULL: logged. */
 struct http	*http_new(const struct http_conf *c, struct auth *auth);
 void		 http_free(struct http *h);
@@ -73,6 +75,8 @@ struct listen_given {
 };
 int		 listen_take_given(struct listen_given *out, size_t max, char *err,
 		    size_t err_size);
+/* What is accepted there: a peer that vanished is noticed within a minute. */
+void		 listen_notice_the_dead(int fd);
 bool		 listen_is_local(int fd);	/* loopback or unix */
 /* Where a socket listens, for messages: http://127.0.0.1:8080 or unix:/path. */
 void		 listen_name(int fd, char *out, size_t size);

@@ -42,7 +42,20 @@ health_run(struct request *rq)
 	X(counter, "log_rows", "Events committed", s.rows)		\
 	X(counter, "log_duplicates", "Publishes repeated with their key", \
 	    s.duplicates)						\
-	X(counter, "log_pruned", "Events pruned", s.pruned)		\
+	X(counter, "log_pruned", "Events pruned by retention",		\
+	    s.pruned_age + s.pruned_topic + s.pruned_bytes)		\
+	X(counter, "log_pruned_age", "Events pruned for their age",	\
+	    s.pruned_age)						\
+	X(counter, "log_pruned_topic",					\
+	    "Events pruned for the number in their topic", s.pruned_topic) \
+	X(counter, "log_pruned_bytes", "Events pruned for the bytes of the log", \
+	    s.pruned_bytes)						\
+	X(gauge, "log_last_prune_seconds",				\
+	    "When retention last took an event, since 1970; 0: not yet", \
+	    s.last_prune_ms / 1000)					\
+	X(gauge, "log_oldest_event_seconds",				\
+	    "Time of the oldest event, since 1970; 0: there is none",	\
+	    s.oldest_ms / 1000)						\
 	X(gauge, "log_oldest_seq", "Oldest seq that may still be there",	\
 	    s.oldest_seq)						\
 	X(gauge, "log_pruned_seq", "Newest seq that was pruned", s.pruned_seq) \
@@ -65,18 +78,32 @@ metrics_run(struct request *rq)
 	return rq_answer(rq, 200, "text/plain; version=0.0.4", &b, NULL);
 }
 
+/* "NAME":"...", or null. */
+static void
+add_text(struct buf *b, const char *name, const char *text, bool is_there)
+{
+	buf_addf(b, "\"%s\":%s%s%s,", name, is_there ? "\"" : "",
+	    is_there ? text : "null", is_there ? "\"" : "");
+}
+
 enum answer
 stats_run(struct request *rq)
 {
 	struct event_id head = store_head(rq->http->conf.store);
 	struct store_stats s;
 	struct buf b = { 0 };
-	char id[EVENT_ID_SIZE];
+	char id[EVENT_ID_SIZE], when[TEXT_TIME_SIZE];
 
 	store_stats(rq->http->conf.store, &s);
 	(void)event_id_format(id, head);
-	buf_addf(&b, "{\"version\":\"%s\",\"head\":\"%s\",\"threads\":[",
-	    PACKAGE_VERSION, id);
+	buf_addf(&b, "{\"version\":\"%s\",\"head\":\"%s\",", PACKAGE_VERSION, id);
+	(void)event_id_format(id, store_id_of(rq->http->conf.store, s.oldest_event));
+	add_text(&b, "oldest", id, s.oldest_event > 0);
+	text_format_time(when, s.oldest_ms);
+	add_text(&b, "oldest_time", when, s.oldest_event > 0);
+	text_format_time(when, s.last_prune_ms);
+	add_text(&b, "last_prune_time", when, s.last_prune_ms > 0);
+	buf_adds(&b, "\"threads\":[");
 	for (size_t i = 0; i < hub_shards(rq->http->conf.hub); i++)
 		buf_addf(&b, "%s{\"streams\":%zu}", i > 0 ? "," : "",
 		    hub_shard_streams(rq->http->conf.hub, i));

@@ -27,8 +27,14 @@ struct listener {
 	struct http		*http;
 	struct MHD_Daemon	*daemon;
 	int			 epfd;		/* libmicrohttpd's */
-	int			 fd;		/* the socket, while no daemon has it */
+	int			 fd;		/* the socket */
+	uint32_t		 watched_as;	/* in the thread's epoll set */
+	size_t			 max_connections;
+	int64_t			 rest_until;	/* monotonic: see http_accept.c */
 	bool			 admin, kept, ready, due;
+	bool			 knocked;	/* somebody is in the socket's queue */
+	bool			 resting;	/* the socket is not watched */
+	bool			 left;		/* its queue is a successor's */
 };
 
 struct http {
@@ -36,6 +42,7 @@ struct http {
 	struct auth	*auth;
 	struct auth_pool *pool;
 	struct auth_fetch *fetch;
+	bool		 keys_changed;	/* and streams have not been told yet */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -48,6 +55,7 @@ struct http {
 	bool		 ending;	/* those that are open may finish first */
 	bool		 stopping;
 	int64_t		 stop_by;	/* monotonic ms: ending, then stopping */
+	struct msg	 leave, stop;	/* made beforehand: the end needs no memory */
 	bool		 started;
 	pthread_t	 thread;
 };
@@ -179,6 +187,13 @@ const char	*access_peer(struct request *rq);
 /* The credential, looked for where DESIGN says; the text is borrowed from the request.
  * `buf` is room for a cookie's value. */
 struct auth_credential access_credential(struct request *rq, bool publish);
+
+/* http_accept.c */
+void		 accept_some(struct listener *l);
+/* It rests: is there room again? */
+void		 accept_again(struct listener *l);
+/* How long may the thread sleep, for this one and no longer than `wait_ms`? */
+int		 accept_wait_ms(const struct listener *l, int wait_ms);
 
 /* the handlers */
 enum answer	 subscribe_run(struct request *rq);

@@ -94,6 +94,7 @@ hub_new(const struct hub_conf *c)
 		.heartbeat_ms = c->heartbeat_ms,
 		.retry_ms = c->retry_ms,
 		.stall_ms = c->stall_ms,
+		.limits = c->limits,
 		.interest = hub_interest,
 		.closed = hub_closed,
 	};
@@ -309,11 +310,13 @@ hub_is_draining(const struct hub *h)
 	return h->draining;
 }
 
-void
+int
 hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n)
 {
 	for (size_t i = 0; i < h->n; i++)
-		shard_keep_keys(h->shards[i], ids, n);
+		if (shard_keep_keys(h->shards[i], ids, n) == -1)
+			return -1;
+	return 0;
 }
 
 size_t

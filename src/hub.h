@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "shard.h"
 #include "store.h"
 #include "stream.h"
 
@@ -22,6 +23,7 @@ struct hub_conf {
 	size_t		 tail_bytes, queue_bytes, max_replay;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
 	size_t		 max_streams, max_streams_per_ip;	/* 0 = no limit */
+	struct shard_limits limits;
 };
 
 struct hub	*hub_new(const struct hub_conf *c);
@@ -45,7 +47,8 @@ void		 hub_adopt(struct hub *h, struct stream *s);
 
 void		 hub_drain(struct hub *h, int64_t over_ms);
 bool		 hub_is_draining(const struct hub *h);
-void		 hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n);
+/* End the streams that lean on other keys.  0; or -1 (no memory): some may stay. */
+int		 hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n);
 
 size_t		 hub_streams(const struct hub *h);
 /* NULL when every thread has turned lately; else a static phrase. */

@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,26 @@ socket_option(int fd, int option)
 
 	len = sizeof(value);
 	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+/*
+ * What accepted connections inherit: a peer that vanished without a word is noticed
+ * within a minute, also where it owes a request or we an answer; libmicrohttpd's own
+ * timeout must be longer than a proxy keeps its connections.  Streams choose again.
+ */
+void
+listen_notice_the_dead(int fd)
+{
+	const int one = 1, quiet_s = 20, between_s = 10, probes = 3, dead_ms = 40000;
+
+	/* All of them are improvements only; on a unix socket they fail. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &quiet_s, sizeof(quiet_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s,
+	    sizeof(between_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms,
+	    sizeof(dead_ms));
 }
 
 int

@@ -3,7 +3,8 @@
  *
  * The level and the form are set once, before threads start.  A line is at most
  * LINE_MAX_BYTES, below PIPE_BUF, so that a pipe which poll(2) calls writable takes
- * it whole and write(2) cannot block.
+ * it whole and write(2) cannot block: one thread at a time, or the second would find
+ * full what was free when it asked.
  */
 #include "config.h"
 
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,8 @@
 static enum log_level	 log_max = LOG_INFO;
 static bool		 log_as_json;
 static _Atomic(unsigned long) log_ndropped;
+static pthread_mutex_t	 log_lock = PTHREAD_MUTEX_INITIALIZER;	/* innermost */
+static unsigned long	 log_ntold;	/* by log_lock: of those dropped */
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
@@ -79,8 +83,9 @@ escape(char *out, size_t cap, const char *msg)
 	return n;
 }
 
-static void
-emit(enum log_level level, const char *msg)
+/* Did somebody take it?  Under the lock. */
+static bool
+put_line(enum log_level level, const char *msg)
 {
 	char line[LINE_MAX_BYTES], clean[LINE_MAX_BYTES - 256];
 	char when[TEXT_TIME_SIZE];
@@ -107,9 +112,41 @@ emit(enum log_level level, const char *msg)
 		    level_names[level], clean);
 		len = n > 0 ? (size_t)n : 0;
 	}
-	if (len == 0 || poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT) ||
-	    write(STDERR_FILENO, line, len) != (ssize_t)len)
+	return len > 0 && poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) &&
+	    write(STDERR_FILENO, line, len) == (ssize_t)len;
+}
+
+/* Under the lock. */
+static void
+tell_dropped(void)
+{
+	unsigned long n = log_ndropped - log_ntold;
+	char msg[80];
+
+	if (n == 0)
+		return;
+	(void)snprintf(msg, sizeof(msg), "log: %lu lines were dropped, as nobody took "
+	    "them", n);
+	if (put_line(LOG_WARN, msg))
+		log_ntold += n;
+}
+
+void
+log_tell_dropped(void)
+{
+	pthread_mutex_lock(&log_lock);
+	tell_dropped();
+	pthread_mutex_unlock(&log_lock);
+}
+
+static void
+emit(enum log_level level, const char *msg)
+{
+	pthread_mutex_lock(&log_lock);
+	tell_dropped();
+	if (!put_line(level, msg))
 		log_ndropped++;
+	pthread_mutex_unlock(&log_lock);
 }
 
 static void

@@ -2,8 +2,9 @@
  * log.h - one line for each thing worth telling, to standard error.
  *
  * Any thread.  A line is written with one write(2) and escaped (controls, invalid
- * UTF-8), at most 2 kB; when nobody reads the pipe it is dropped and counted, so a
- * log never blocks the server.  Context first: log_warn("store: open %s", path).
+ * UTF-8), at most 2 kB; when nobody reads the pipe or the disk is full it is dropped and
+ * counted, so a log never blocks the server, and a line says how many were when there is
+ * room again.  Context first: log_warn("store: open %s", path).
  * Never a token, never a payload.
  */
 #ifndef LOG_H
@@ -26,5 +27,7 @@ void	log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void	fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void	fatalx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 unsigned long	log_dropped(void);
+/* Say so now, if there is room, rather than before the next line. */
+void	log_tell_dropped(void);
 
 #endif

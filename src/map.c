@@ -8,11 +8,11 @@
 
 #include "map.h"
 
-#include <sys/random.h>
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "clock.h"
 
 #define MAP_MIN_SLOTS	16
 
@@ -35,8 +35,7 @@ static pthread_once_t	 seeded = PTHREAD_ONCE_INIT;
 static void
 draw_seed(void)
 {
-	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-		abort();
+	clock_draw(seed, sizeof(seed));
 }
 
 #define ROTL(x, b)	(((x) << (b)) | ((x) >> (64 - (b))))

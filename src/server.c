@@ -10,6 +10,7 @@
 
 #include "server.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <errno.h>
@@ -33,6 +34,8 @@
 #define QUEUE_BYTES	(64u * 1024 * 1024)	/* publishes waiting for a commit */
 #define DOORS_MAX	16
 #define PAGE_BYTES	(64u * 1024 * 1024)	/* pages not yet sent */
+#define CONNECTIONS_MIN	8
+#define DESCRIPTORS_OWN	24
 
 /* A socket to serve on, opened before anything else can go wrong: a port in use is the
  * commonest mistake, and it must not cost the time that a large log takes to open. */
@@ -192,6 +195,39 @@ serve_doors(struct server *sv)
 	return 0;
 }
 
+static size_t
+count_doors(const struct server *sv, bool admin)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < sv->ndoors; i++)
+		n += sv->doors[i].admin == admin;
+	return n;
+}
+
+/* Of one public listener: together requests under way have an eighth. */
+static size_t
+request_connections(const struct server *sv)
+{
+	size_t doors = count_doors(sv, false), n;
+
+	n = sv->descriptors / 8 / (doors > 0 ? doors : 1);
+	return n < CONNECTIONS_MIN ? CONNECTIONS_MIN : n;
+}
+
+/*
+ * Not for streams: what requests under way may take, so that a stream that is let in
+ * always finds a descriptor; what each thread (epoll, mailbox) and each listener (socket,
+ * libmicrohttpd's two) has; the log, the store, the libraries, and some to spare.
+ */
+static size_t
+reserved_descriptors(const struct server *sv, size_t connections, int threads)
+{
+	return count_doors(sv, false) * connections +
+	    count_doors(sv, true) * HTTP_ADMIN_CONNECTIONS +
+	    2 * (size_t)threads + 3 * sv->ndoors + DESCRIPTORS_OWN;
+}
+
 /* Every room, none started.  0 or -1 (told). */
 static int
 build(struct server *sv)
@@ -221,7 +257,6 @@ build(struct server *sv)
 		.max_event_bytes = c->max_event_bytes,
 		.max_body_bytes = c->max_body_bytes,
 		.max_replay = c->max_replay,
-		.max_connections = sv->descriptors,
 		.retry_ms = c->retry_ms,
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
@@ -238,16 +273,15 @@ build(struct server *sv)
 		cores = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 		hc.threads = cores < 1 ? 1 : cores > 64 ? 64 : (int)cores;
 	}
-	/*
-	 * Requests under way have an eighth of the descriptors, so that libmicrohttpd
-	 * meets its own limit, which it handles, before the system's, at which it spins.
-	 * The log and the libraries need some too.
-	 */
-	pc.max_connections = sv->descriptors / 8 < 16 ? 16 : sv->descriptors / 8;
-	reserve = pc.max_connections + (sv->descriptors < 256 ? 24 : 64);
+	if (take_given(sv) == -1 || open_listeners(sv, &c->listen, false) == -1 ||
+	    open_listeners(sv, &c->admin_listen, true) == -1)
+		return -1;
+	pc.max_connections = request_connections(sv);
+	reserve = reserved_descriptors(sv, pc.max_connections, hc.threads);
 	if (reserve >= sv->descriptors) {
-		log_error("server: only %zu descriptors; raise the limit (ulimit -n)",
-		    sv->descriptors);
+		log_error("server: only %zu descriptors, and %zu are needed before "
+		    "the first stream; raise the limit (ulimit -n)",
+		    sv->descriptors, reserve);
 		return -1;
 	}
 	if (hc.max_streams == 0 || hc.max_streams > sv->descriptors - reserve)
@@ -256,9 +290,6 @@ build(struct server *sv)
 		log_warnx("server: server.max_streams is %llu, but there are only "
 		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
 		    (unsigned long long)c->max_streams, hc.max_streams);
-	if (take_given(sv) == -1 || open_listeners(sv, &c->listen, false) == -1 ||
-	    open_listeners(sv, &c->admin_listen, true) == -1)
-		return -1;
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
 		log_error("%s", err);
 		return -1;
@@ -351,6 +382,29 @@ reload_conf(struct server *sv, struct conf *(*reload)(void *arg), void *arg)
 	conf_free(c);
 }
 
+static void
+hold_signals(sigset_t *signals)
+{
+	/* Threads inherit the mask: signals come to sigwait() alone. */
+	(void)sigemptyset(signals);
+	(void)sigaddset(signals, SIGTERM);
+	(void)sigaddset(signals, SIGINT);
+	(void)sigaddset(signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* Scripts that rotate logs send these to whatever they know. */
+	(void)signal(SIGUSR1, SIG_IGN);
+	(void)signal(SIGUSR2, SIG_IGN);
+}
+
+void
+server_hold_signals(void)
+{
+	sigset_t signals;
+
+	hold_signals(&signals);
+}
+
 int
 server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 {
@@ -358,13 +412,9 @@ server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 	sigset_t signals;
 	int sig, code = 0;
 
-	/* Threads inherit the mask: signals come to sigwait() here alone. */
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	(void)sigaddset(&signals, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
+	hold_signals(&signals);
+	/* Nothing that it could ever run shall have more rights than it has. */
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	sv.descriptors = raise_descriptors();
 	if (build(&sv) == -1) {
 		tear_down(&sv);

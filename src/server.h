@@ -6,6 +6,10 @@
 
 #include "conf.h"
 
+/* From here on signals wait for server_run(): before anything that takes time, so that
+ * one which comes early neither kills nor gets lost. */
+void	server_hold_signals(void);
+
 /* Run until SIGTERM or SIGINT.  Borrows `c`.  Returns the exit code: 0 after a drain, 1 when
  * something failed while running, 2 when it could not start (already told on
  * standard error, naming what to mend).  `reload` is called on SIGHUP and returns

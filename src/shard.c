@@ -38,6 +38,7 @@
 #define MAILBOX_MAX	(16u * 1024 * 1024)
 #define NEWS_OVERHEAD	256
 #define PAGE_BYTES	(64 * 1024)
+#define HOLD_MS		2000
 #define SEND_BUFFER	(64 * 1024)	/* the kernel doubles it; else it grows to 4 MB
 					 * for each slow reader */
 
@@ -68,6 +69,9 @@ struct shard {
 	int		 epfd;
 	pthread_t	 thread;
 	bool		 started, stop;
+	/* Made beforehand: the end must not hang on memory. */
+	struct msg	 stop_msg;
+	struct drain	 drain;
 	struct stream_list all, wheel[WHEEL_SLOTS];
 	int64_t		 wheel_at;	/* the tick the wheel stands at */
 	size_t		 nstreams, njobs;
@@ -156,6 +160,8 @@ shard_new(const struct shard_conf *c)
 		return NULL;
 	}
 	sh->conf = *c;
+	if (sh->conf.limits.mailbox_bytes == 0)
+		sh->conf.limits.mailbox_bytes = MAILBOX_MAX;
 	sh->skip_msg.kind = SHARD_SKIP;
 	(void)pthread_mutex_init(&sh->skip_lock, NULL);
 	TAILQ_INIT(&sh->all);
@@ -167,7 +173,9 @@ shard_new(const struct shard_conf *c)
 	sh->env.store = c->store;
 	sh->env.queue_bytes = c->queue_bytes;
 	sh->env.max_replay = c->max_replay;
-	sh->env.page_bytes = PAGE_BYTES;
+	sh->env.page_bytes = c->limits.page_bytes > 0 ? c->limits.page_bytes :
+	    PAGE_BYTES;
+	sh->env.hold_ms = c->limits.hold_ms > 0 ? c->limits.hold_ms : HOLD_MS;
 	sh->env.heartbeat_ms = c->heartbeat_ms;
 	sh->env.retry_ms = c->retry_ms;
 	sh->env.stall_ms = c->stall_ms;
@@ -184,8 +192,10 @@ shard_new(const struct shard_conf *c)
 		log_warn("shard: epoll_ctl");
 		goto fail_box;
 	}
-	if ((sh->env.index = index_new(sizeof(struct node))) == NULL)
+	if ((sh->env.index = index_new(sizeof(struct node))) == NULL) {
+		log_warn("shard: index");
 		goto fail_box;
+	}
 	tail_init(&sh->env.tail, sh->env.index, c->tail_bytes);
 	return sh;
 
@@ -267,7 +277,8 @@ static void
 tune_socket(const struct shard *sh, int fd)
 {
 	const int one = 1, dead_ms = (int)(sh->conf.stall_ms + 10000);
-	const int sndbuf = SEND_BUFFER;
+	const int sndbuf = sh->conf.limits.send_bytes > 0 ?
+	    sh->conf.limits.send_bytes : SEND_BUFFER;
 
 	/* All of them are improvements only; on a unix socket they fail. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -390,8 +401,7 @@ take_mail(struct shard *sh)
 			take_page(sh, (struct page_job *)m);
 			break;
 		case SHARD_DRAIN:
-			take_drain(sh, ((struct drain *)m)->over_ms);
-			free(m);
+			take_drain(sh, sh->drain.over_ms);
 			break;
 		case SHARD_KEYS:
 			take_keys(sh, (struct keys *)m);
@@ -399,7 +409,6 @@ take_mail(struct shard *sh)
 			break;
 		case SHARD_STOP:
 			sh->stop = true;
-			free(m);
 			break;
 		}
 	}
@@ -414,7 +423,17 @@ read_socket(struct shard *sh, struct stream *s)
 
 	n = recv(s->fd, junk, sizeof(junk), MSG_DONTWAIT);
 	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
-		stream_kill(&sh->env, s);
+		stream_fail(&sh->env, s, n == 0 ? 0 : errno);
+}
+
+static int
+socket_error(int fd)
+{
+	socklen_t len;
+	int error;
+
+	len = sizeof(error);
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : 0;
 }
 
 static void
@@ -426,7 +445,8 @@ do_sockets(struct shard *sh, const struct epoll_event *evs, int n)
 		if ((s = evs[i].data.ptr) == NULL)
 			continue;		/* the mailbox: taken each pass */
 		if (evs[i].events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
-			stream_kill(&sh->env, s);
+			stream_fail(&sh->env, s, evs[i].events & EPOLLERR ?
+			    socket_error(s->fd) : 0);
 			continue;
 		}
 		if (evs[i].events & EPOLLIN)
@@ -567,12 +587,8 @@ shard_start(struct shard *sh)
 }
 
 static void
-post_new(struct shard *sh, struct msg *m, int kind)
+post(struct shard *sh, struct msg *m, enum shard_msg kind)
 {
-	if (m == NULL) {
-		log_warn("shard");
-		return;
-	}
 	m->kind = kind;
 	mailbox_post(sh->box, m, true);
 }
@@ -582,7 +598,7 @@ shard_stop(struct shard *sh)
 {
 	if (!sh->started)
 		return;
-	post_new(sh, calloc(1, sizeof(struct msg)), SHARD_STOP);
+	post(sh, &sh->stop_msg, SHARD_STOP);
 	(void)pthread_join(sh->thread, NULL);
 	sh->started = false;
 }
@@ -610,10 +626,11 @@ sweep(struct shard *sh)
 		case SHARD_PAGE:
 			page_job_free((struct page_job *)m);
 			break;
-		case SHARD_DRAIN:
 		case SHARD_KEYS:
-		case SHARD_STOP:
 			free(m);
+			break;
+		case SHARD_DRAIN:
+		case SHARD_STOP:
 			break;
 		}
 	}
@@ -641,7 +658,8 @@ shard_news(struct shard *sh, struct frame **frames, size_t n, bool wake)
 	bool first;
 
 	pthread_mutex_lock(&sh->skip_lock);
-	if (sh->skip_to == 0 && mailbox_bytes(sh->box) <= MAILBOX_MAX)
+	if (sh->skip_to == 0 &&
+	    mailbox_bytes(sh->box) <= sh->conf.limits.mailbox_bytes)
 		m = malloc(sizeof(*m) + n * sizeof(struct frame *));
 	if (m == NULL) {
 		/* While a SHARD_SKIP is under way it carries this along. */
@@ -665,7 +683,7 @@ shard_news(struct shard *sh, struct frame **frames, size_t n, bool wake)
 		m->msg.bytes += frames[i]->bytes;
 	}
 	mailbox_post(sh->box, &m->msg, wake ||
-	    mailbox_bytes(sh->box) > MAILBOX_MAX / 16);
+	    mailbox_bytes(sh->box) > sh->conf.limits.mailbox_bytes / 16);
 }
 
 void
@@ -680,30 +698,28 @@ void
 shard_adopt(struct shard *sh, struct stream *s)
 {
 	s->msg.bytes = 0;
-	post_new(sh, &s->msg, SHARD_ADOPT);
+	post(sh, &s->msg, SHARD_ADOPT);
 }
 
 void
 shard_drain(struct shard *sh, int64_t over_ms)
 {
-	struct drain *d = calloc(1, sizeof(*d));
-
-	if (d != NULL)
-		d->over_ms = over_ms;
-	post_new(sh, (struct msg *)d, SHARD_DRAIN);
+	sh->drain.over_ms = over_ms;
+	post(sh, &sh->drain.msg, SHARD_DRAIN);
 }
 
-void
+int
 shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n)
 {
 	struct keys *k = calloc(1, sizeof(*k) + n * sizeof(ids[0]));
 
-	if (k != NULL) {
-		k->n = n;
-		if (n > 0)
-			memcpy(k->ids, ids, n * sizeof(ids[0]));
-	}
-	post_new(sh, (struct msg *)k, SHARD_KEYS);
+	if (k == NULL)
+		return -1;
+	k->n = n;
+	if (n > 0)
+		memcpy(k->ids, ids, n * sizeof(ids[0]));
+	post(sh, &k->msg, SHARD_KEYS);
+	return 0;
 }
 
 size_t

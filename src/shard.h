@@ -13,12 +13,22 @@
 
 struct shard;
 
+/* What the machine fixes for itself; 0 is the usual.  Small ones make what is rare on a
+ * busy day common in a test. */
+struct shard_limits {
+	size_t		 page_bytes;	/* of history, at a time */
+	size_t		 mailbox_bytes;	/* of news not yet taken */
+	int		 send_bytes;	/* of a socket's buffer; the kernel doubles it */
+	int64_t		 hold_ms;	/* pages held without progress go back */
+};
+
 struct shard_conf {
 	int		 number;	/* 0, 1, ... */
 	struct store	*store;
 	size_t		 tail_bytes;
 	size_t		 queue_bytes, max_replay;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
+	struct shard_limits limits;
 	/* On the shard's thread: a stream now listens (+1) or no longer does (-1). */
 	void		*arg;
 	void		(*interest)(void *arg, int number,
@@ -44,10 +54,11 @@ void	shard_load(struct shard *sh, struct frame **frames, size_t n,
 	    uint64_t floor);
 /* Takes the stream, its socket in it. */
 void	shard_adopt(struct shard *sh, struct stream *s);
-/* Tell all streams to go, spread over so long; later ones at once. */
+/* Tell all streams to go, spread over so long; later ones at once.  Once. */
 void	shard_drain(struct shard *sh, int64_t over_ms);
-/* End streams that lean on a key which is not one of these.  Copies. */
-void	shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n);
+/* End streams that lean on a key which is not one of these.  Copies.  0 or -1 (no
+ * memory). */
+int	shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n);
 
 /* Any thread: how many streams; when its thread last turned (monotonic ms). */
 size_t	shard_streams(const struct shard *sh);

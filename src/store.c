@@ -19,74 +19,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
-#include "sql_text.h"
 #include "store_internal.h"
 
-#define APPLICATION_ID	0x66616e66	/* "fanf", in the database's header */
-
-/* Appended to only.  Each is one transaction; user_version counts them. */
-static const char *const migrations[] = {
-	sql_0001_log,
-};
-#define NMIGRATIONS	((int)(sizeof(migrations) / sizeof(migrations[0])))
-
-/* Is this database ours to change?  Asked before anything is. */
-static int
-check_identity(struct store *st, char *err, size_t err_size)
-{
-	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
-	int64_t app = db_int(&st->w, "PRAGMA application_id", -1);
-	int64_t tables = db_int(&st->w, "SELECT count(*) FROM sqlite_schema", -1);
-
-	if (version == -1 || tables == -1) {
-		if (sqlite3_errcode(st->w.h) == SQLITE_NOTADB)
-			snprintf(err, err_size, "%s: this is not a database; give "
-			    "store.path another file", st->path);
-		else
-			snprintf(err, err_size, "%s: %s; if this is fanfare's log, "
-			    "restore it from a backup or move it away", st->path,
-			    sqlite3_errmsg(st->w.h));
-		return -1;
-	}
-	if (tables > 0 && app != APPLICATION_ID) {
-		snprintf(err, err_size, "%s: this database belongs to another "
-		    "program; give store.path another file", st->path);
-		return -1;
-	}
-	if (version > NMIGRATIONS) {
-		snprintf(err, err_size, "%s: made by a newer fanfare (schema %"
-		    PRId64 ", this one knows %d); use that one", st->path,
-		    version, NMIGRATIONS);
-		return -1;
-	}
-	st->is_ours = true;
-	return 0;
-}
-
-static int
-migrate(struct store *st, char *err, size_t err_size)
-{
-	int64_t version = db_int(&st->w, "PRAGMA user_version", -1);
-	char sql[128];
-
-	for (int64_t i = version; i < NMIGRATIONS; i++) {
-		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d;"
-		    "PRAGMA user_version = %d", APPLICATION_ID, (int)i + 1);
-		if (db_exec(&st->w, "BEGIN IMMEDIATE") != SQLITE_OK ||
-		    db_exec(&st->w, migrations[i]) != SQLITE_OK ||
-		    db_exec(&st->w, sql) != SQLITE_OK ||
-		    db_exec(&st->w, "COMMIT") != SQLITE_OK) {
-			snprintf(err, err_size, "%s: schema %d: %s", st->path,
-			    (int)i + 1, sqlite3_errmsg(st->w.h));
-			return -1;
-		}
-	}
-	return 0;
-}
+/* What whoever reads "database disk image is malformed" wants to know. */
+#define DAMAGED	"; \"fanfare verify\" says more; restore a backup, or save what can be " \
+	"read with \"fanfare recover\""
+#define FAULT_SIZE	256
 
 static int
 note_wal(void *arg, sqlite3 *h, const char *name, int pages)
@@ -98,9 +41,17 @@ note_wal(void *arg, sqlite3 *h, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* The last one will do. */
+static void
+note_fault(void *arg, const char *text)
+{
+	(void)snprintf(arg, FAULT_SIZE, "%s", text);
+}
+
 int
 store_open_writer(struct store *st, char *err, size_t err_size)
 {
+	char fault[FAULT_SIZE];
 	int fd;
 
 	/*
@@ -108,10 +59,13 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 	 * its mode.  If it cannot be made SQLite says why.  One that exists is not
 	 * opened: closing it again would drop the locks of SQLite's own descriptors.
 	 */
-	if ((fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640)) != -1)
+	if (!st->is_ours && (fd = open(st->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0640)) != -1)
 		close(fd);
+	/* One that is opened again is never made anew. */
 	if (sqlite3_open_v2(st->path, &st->w.h, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+	    (st->is_ours ? 0 : SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX,
+	    NULL) != SQLITE_OK ||
 	    sqlite3_db_readonly(st->w.h, "main") == 1) {
 		snprintf(err, err_size, "%s: cannot open for writing: %s",
 		    st->path, st->w.h == NULL ? "no memory" :
@@ -120,10 +74,15 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 		    sqlite3_errmsg(st->w.h));
 		goto fail;
 	}
-	(void)sqlite3_busy_timeout(st->w.h, 2000);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
 	(void)sqlite3_db_config(st->w.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	if (check_identity(st, err, err_size) == -1)
+	if (store_identify(&st->w, st->path, err, err_size) == -1)
 		goto fail;
+	if (store_compare(&st->w, note_fault, fault) > 0) {
+		snprintf(err, err_size, "%s: %s%s", st->path, fault, DAMAGED);
+		goto fail;
+	}
+	st->is_ours = true;
 	if (db_exec(&st->w, "PRAGMA journal_mode = WAL") != SQLITE_OK) {
 		snprintf(err, err_size, "%s: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
@@ -142,10 +101,20 @@ store_open_writer(struct store *st, char *err, size_t err_size)
 	}
 	(void)sqlite3_wal_autocheckpoint(st->w.h, 0);	/* before the hook: same slot */
 	(void)sqlite3_wal_hook(st->w.h, note_wal, st);
+	if (st->is_full)
+		space_limit(st);
 	return 0;
 
 fail:
 	db_close(&st->w);
+	return -1;
+}
+
+/* What was read is no row that we have written.  Returns -1. */
+static int
+senseless(struct store *st, const char *what)
+{
+	st->senseless = what;
 	return -1;
 }
 
@@ -191,6 +160,9 @@ recount_newest(struct store *st)
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		s->events++;
 		s->bytes += (uint64_t)sqlite3_column_int64(q, 4) + EVENT_OVERHEAD;
+		st->stamped_ms = sqlite3_column_int64(q, 3);
+		if (st->stamped_ms < s->first_ms)
+			s->first_ms = st->stamped_ms;
 	}
 	(void)sqlite3_reset(q);
 	s->changed = true;
@@ -202,14 +174,21 @@ load_segments(struct store *st)
 {
 	sqlite3_stmt *q;
 	struct segment *s;
+	int64_t last = -1;
 	int rc;
 
 	st->nsegs = 0;
 	if ((q = db_stmt(&st->w, S_segment_all)) == NULL)
 		return -1;
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		if ((s = segment_of(st, (uint64_t)sqlite3_column_int64(q, 0),
-		    true, 0)) == NULL)
+		if (sqlite3_column_int64(q, 0) <= last ||
+		    sqlite3_column_int64(q, 0) > SEQ_MAX >> SEGMENT_SHIFT ||
+		    sqlite3_column_int64(q, 1) < 0 ||
+		    sqlite3_column_int64(q, 1) > 1 << SEGMENT_SHIFT ||
+		    sqlite3_column_int64(q, 2) < 0)
+			return senseless(st, "its segments make no sense");
+		last = sqlite3_column_int64(q, 0);
+		if ((s = segment_of(st, (uint64_t)last, true, 0)) == NULL)
 			return -1;
 		s->events = (uint64_t)sqlite3_column_int64(q, 1);
 		s->bytes = (uint64_t)sqlite3_column_int64(q, 2);
@@ -234,15 +213,25 @@ int
 store_recount(struct store *st)
 {
 	sqlite3_stmt *q;
+	int rc;
 
 	if ((q = db_stmt(&st->w, S_state_get)) == NULL ||
-	    sqlite3_step(q) != SQLITE_ROW)
+	    (rc = sqlite3_step(q)) == SQLITE_ERROR)
 		return -1;
+	if (rc == SQLITE_DONE)
+		return senseless(st, "its state is missing");
+	if (rc != SQLITE_ROW)
+		return -1;
+	for (int i = 0; i < 4; i++)
+		if (sqlite3_column_int64(q, i) < 0 ||
+		    sqlite3_column_int64(q, i) > SEQ_MAX)
+			return senseless(st, "its state makes no sense");
 	st->pruned = (uint64_t)sqlite3_column_int64(q, 0);
 	/* Never lowered, though a transaction failed: see marks_forget(). */
 	if (st->forgotten < (uint64_t)sqlite3_column_int64(q, 1))
 		st->forgotten = (uint64_t)sqlite3_column_int64(q, 1);
 	st->settled = (uint64_t)sqlite3_column_int64(q, 2);
+	st->summed = (uint64_t)sqlite3_column_int64(q, 3);
 	st->state_changed = false;
 	(void)sqlite3_reset(q);
 	if ((q = db_stmt(&st->w, S_topic_empty_count)) == NULL ||
@@ -256,7 +245,9 @@ store_recount(struct store *st)
 static int
 load_marks(struct store *st)
 {
+	const char *name, *why;
 	sqlite3_stmt *q;
+	size_t len;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_topic_last_id)) == NULL ||
@@ -264,17 +255,24 @@ load_marks(struct store *st)
 		return -1;
 	st->last_topic_id = sqlite3_column_int64(q, 0);
 	(void)sqlite3_reset(q);
+	if (st->last_topic_id > SEQ_MAX)
+		return senseless(st, "its topics make no sense");
 	if ((q = db_stmt(&st->w, S_topic_all)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, MARKS_MAX);
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
-		if (marks_load(st, (const char *)sqlite3_column_text(q, 1),
-		    (size_t)sqlite3_column_bytes(q, 1),
-		    sqlite3_column_int64(q, 0),
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		name = (const char *)sqlite3_column_text(q, 1);
+		len = (size_t)sqlite3_column_bytes(q, 1);
+		if (name == NULL || topic_classify(name, len, &why) != TOPIC_PLAIN ||
+		    map_get(st->marks, name, len) != NULL ||
+		    (uint64_t)sqlite3_column_int64(q, 2) > st->settled)
+			return senseless(st, "its topics make no sense");
+		if (marks_load(st, name, len, sqlite3_column_int64(q, 0),
 		    (uint64_t)sqlite3_column_int64(q, 2),
 		    (uint64_t)sqlite3_column_int64(q, 3),
 		    sqlite3_column_int(q, 4) != 0) == NULL)
 			return -1;
+	}
 	(void)sqlite3_reset(q);
 	if ((q = db_stmt(&st->w, S_topic_count)) == NULL ||
 	    sqlite3_step(q) != SQLITE_ROW)
@@ -295,7 +293,7 @@ load_idem(struct store *st)
 	idem_clear(st);
 	if ((q = db_stmt(&st->w, S_idem_all)) == NULL)
 		return -1;
-	(void)sqlite3_bind_int64(q, 1, clock_wall_ms() - IDEM_TTL_MS);
+	(void)sqlite3_bind_int64(q, 1, store_age_ms(st) - IDEM_TTL_MS);
 	(void)sqlite3_bind_int64(q, 2, IDEM_MAX);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		if (sqlite3_column_bytes(q, 3) != STORE_HASH_BYTES ||
@@ -312,32 +310,47 @@ load_idem(struct store *st)
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-static int
-load_epochs(struct store *st)
+struct epoch *
+store_epochs(struct db *db, size_t *n, bool *damaged)
 {
-	sqlite3_stmt *q;
-	struct epoch *grown;
+	struct epoch *v = NULL, *grown;
 	size_t cap = 0;
+	sqlite3_stmt *q;
+	int64_t epoch, first, last = 0;
 	int rc;
 
-	if ((q = db_stmt(&st->w, S_epoch_all)) == NULL)
-		return -1;
+	*n = 0;
+	*damaged = false;
+	if ((q = db_stmt(db, S_epoch_all)) == NULL)
+		return NULL;
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		if (st->nepochs == cap) {
-			cap = cap == 0 ? 64 : cap * 2;
-			if ((grown = realloc(st->epochs,
-			    cap * sizeof(*grown))) == NULL)
-				return -1;
-			st->epochs = grown;
+		epoch = sqlite3_column_int64(q, 0);
+		first = sqlite3_column_int64(q, 1);
+		if (epoch < 1 || epoch > UINT32_MAX || first < 1 || first < last ||
+		    first > SEQ_MAX) {
+			*damaged = true;
+			break;
 		}
-		st->epochs[st->nepochs].epoch =
-		    (uint32_t)sqlite3_column_int64(q, 0);
-		st->epochs[st->nepochs].first_seq =
-		    (uint64_t)sqlite3_column_int64(q, 1);
-		st->nepochs++;
+		last = first;
+		if (*n + 1 >= cap) {
+			cap = cap == 0 ? 64 : cap * 2;
+			if ((grown = realloc(v, cap * sizeof(*grown))) == NULL)
+				break;
+			v = grown;
+		}
+		v[*n].epoch = (uint32_t)epoch;
+		v[(*n)++].first_seq = (uint64_t)first;
 	}
 	(void)sqlite3_reset(q);
-	return rc == SQLITE_DONE ? 0 : -1;
+	/* Room even for none, so that NULL means one thing. */
+	if (rc == SQLITE_DONE && v == NULL)
+		v = calloc(1, sizeof(*v));
+	if (rc != SQLITE_DONE) {
+		free(v);
+		*n = 0;
+		return NULL;
+	}
+	return v;
 }
 
 int
@@ -346,6 +359,7 @@ store_load(struct store *st, char *err, size_t err_size)
 	sqlite3_stmt *q;
 	uint64_t last;
 
+	st->senseless = NULL;
 	if (store_recount(st) == -1)
 		goto fail;
 	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
@@ -359,6 +373,12 @@ store_load(struct store *st, char *err, size_t err_size)
 	for (size_t i = 0; i < st->nepochs; i++)
 		if (last + 1 < st->epochs[i].first_seq)
 			last = st->epochs[i].first_seq - 1;
+	/* Neither a seq out of this world, nor counters of what is to come. */
+	if (last > SEQ_MAX || (st->nsegs > 0 &&
+	    st->segs[st->nsegs - 1].segment > (last + 1) >> SEGMENT_SHIFT)) {
+		(void)senseless(st, "its newest events make no sense");
+		goto fail;
+	}
 	if (db_exec(&st->w, "BEGIN IMMEDIATE") != SQLITE_OK ||
 	    settle(st, last) == -1 ||
 	    db_exec(&st->w, "COMMIT") != SQLITE_OK)
@@ -373,11 +393,15 @@ store_load(struct store *st, char *err, size_t err_size)
 		goto fail;
 	if (st->next_seq <= last)
 		st->next_seq = last + 1;
+	store_note_stamp(st, st->next_seq, clock_wall_ms());
+	prune_look(st);
 	st->oldest = st->nsegs > 0 ? st->segs[0].segment << SEGMENT_SHIFT : last + 1;
 	return 0;
 
 fail:
-	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errmsg(st->w.h));
+	snprintf(err, err_size, "%s: %s%s", st->path, st->senseless != NULL ?
+	    st->senseless : sqlite3_errmsg(st->w.h), st->senseless != NULL ||
+	    db_is_damaged(&st->w) ? DAMAGED : "");
 	if (sqlite3_get_autocommit(st->w.h) == 0)
 		(void)db_exec(&st->w, "ROLLBACK");
 	return -1;
@@ -407,16 +431,26 @@ open_epoch(struct store *st, char *err, size_t err_size)
 	    (int64_t)st->oldest) != SQLITE_DONE) {
 		snprintf(err, err_size, "%s: cannot write: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
+		st->nepochs--;
 		return -1;
 	}
 	return 0;
+}
+
+static int
+open_log(struct store *st, char *err, size_t err_size)
+{
+	return store_load(st, err, err_size) == -1 ||
+	    open_epoch(st, err, err_size) == -1 ? -1 : 0;
 }
 
 /* The lock is a file of its own: SQLite's belong to SQLite. */
 static int
 take_lock(struct store *st, char *err, size_t err_size)
 {
+	const struct timespec nap = { .tv_nsec = 20 * 1000000L };
 	char name[4096], pid[32];
+	int rc, tries = 5;
 	ssize_t n;
 
 	snprintf(name, sizeof(name), "%s.lock", st->path);
@@ -425,7 +459,10 @@ take_lock(struct store *st, char *err, size_t err_size)
 		    "that fanfare may write", name, strerror(errno));
 		return -1;
 	}
-	if (flock(st->lock_fd, LOCK_EX | LOCK_NB) == -1) {
+	/* A tool that asks whether somebody has it holds it for a moment (store_copy.c). */
+	while ((rc = flock(st->lock_fd, LOCK_EX | LOCK_NB)) == -1 && tries-- > 0)
+		(void)nanosleep(&nap, NULL);
+	if (rc == -1) {
 		n = pread(st->lock_fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? n : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
@@ -437,7 +474,7 @@ take_lock(struct store *st, char *err, size_t err_size)
 		return -1;
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	/* Only a message depends on it. */
+	/* Only a message depends on it; and what was kept back is free (store_space.c). */
 	if (ftruncate(st->lock_fd, 0) == -1 ||
 	    pwrite(st->lock_fd, pid, (size_t)n, 0) != n)
 		log_warn("store: write %s", name);
@@ -449,12 +486,18 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 {
 	struct store *st;
 	struct stat sb;
+	bool damaged;
+	int wal;
 
 	if ((st = calloc(1, sizeof(*st))) == NULL) {
 		snprintf(err, err_size, "out of memory");
 		return NULL;
 	}
 	st->conf = *conf;
+	if (st->conf.checkpoint_pages == 0)
+		st->conf.checkpoint_pages = WAL_PAGES_CHECKPOINT;
+	if (st->conf.retry_ms == 0)
+		st->conf.retry_ms = RETRY_MS;
 	st->lock_fd = -1;
 	st->next_seq = 1;
 	TAILQ_INIT(&st->lru);
@@ -467,6 +510,8 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	(void)pthread_mutex_init(&st->read_lock, NULL);
 	(void)pthread_cond_init(&st->queue_cond, NULL);
 	(void)pthread_cond_init(&st->read_cond, NULL);
+	(void)pthread_cond_init(&st->held_cond, NULL);
+	st->held = true;		/* until the reader runs */
 	if ((st->path = strdup(conf->path)) == NULL ||
 	    (st->marks = map_new()) == NULL ||
 	    (st->marks_by_id = map_new()) == NULL ||
@@ -481,18 +526,32 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 		    "names the database file itself", st->path);
 		goto fail;
 	}
-	if (take_lock(st, err, err_size) == -1 ||
-	    store_open_writer(st, err, err_size) == -1 ||
-	    migrate(st, err, err_size) == -1)
+	if (take_lock(st, err, err_size) == -1)
 		goto fail;
-	if (load_epochs(st) == -1) {
-		snprintf(err, err_size, "%s: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
+	/* With durability normal a lost end is what was chosen. */
+	if ((wal = wal_check(st->path, err, err_size)) != 0) {
+		if (wal == -2 || conf->sync_full)
+			goto fail;
+		log_warnx("store: %s", err);
+	}
+	if (store_open_writer(st, err, err_size) == -1 ||
+	    store_migrate(&st->w, st->path, err, err_size) == -1)
+		goto fail;
+	if ((st->epochs = store_epochs(&st->w, &st->nepochs, &damaged)) == NULL) {
+		snprintf(err, err_size, "%s: %s%s", st->path, damaged ?
+		    "its epochs do not rise" : sqlite3_errmsg(st->w.h),
+		    damaged || db_is_damaged(&st->w) ? DAMAGED : "");
 		goto fail;
 	}
-	if (store_load(st, err, err_size) == -1 ||
-	    open_epoch(st, err, err_size) == -1)
+	/* On a full disk there is room in the WAL, once it begins anew. */
+	if (open_log(st, err, err_size) == -1 &&
+	    (sqlite3_errcode(st->w.h) != SQLITE_FULL ||
+	    sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_RESTART,
+	    NULL, NULL) != SQLITE_OK || open_log(st, err, err_size) == -1))
 		goto fail;
+	space_reserve(st);
+	if (!st->has_reserve)
+		space_release(st);
 	st->head = st->next_seq - 1;
 	return st;
 
@@ -503,21 +562,29 @@ fail:
 
 struct frame *
 store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
-    const char *topic, size_t topic_len)
+    const char *topic, size_t topic_len, bool *damaged)
 {
+	char id[EVENT_ID_SIZE];
 	struct frame *f;
-	const void *name = sqlite3_column_text(s, 4);
-	size_t name_len = (size_t)sqlite3_column_bytes(s, 4);
-	const void *data = sqlite3_column_blob(s, 5);	/* NULL when empty */
-	size_t data_len = (size_t)sqlite3_column_bytes(s, 5);
+	struct row r;
 
-	if ((f = frame_new(topic, topic_len, name, name == NULL ? 0 : name_len,
-	    data == NULL ? "" : data, data_len,
-	    (unsigned int)sqlite3_column_int(s, 3))) == NULL)
+	row_read(s, &r);
+	r.id = store_id_of(st, seq);
+	r.topic = topic;
+	r.topic_len = topic_len;
+	*damaged = false;
+	/* SQLite says "no memory" with a NULL, too. */
+	if (sqlite3_errcode(sqlite3_db_handle(s)) == SQLITE_NOMEM)
 		return NULL;
-	frame_stamp(f, store_id_of(st, seq),
-	    (uint64_t)sqlite3_column_int64(s, 0),
-	    (uint64_t)sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2));
+	if ((*damaged = topic == NULL || !row_is_whole(&r, st->summed))) {
+		(void)event_id_format(id, r.id);
+		log_warnx("store: %s: event %s is damaged and counts as lost; "
+		    "\"fanfare verify\" says more", st->path, id);
+		return NULL;
+	}
+	if ((f = frame_new(topic, topic_len, r.name, r.name_len, r.data, r.data_len,
+	    (unsigned int)r.flags)) != NULL)
+		frame_stamp(f, r.id, r.prev, r.nth, r.time);
 	return f;
 }
 
@@ -528,6 +595,7 @@ store_load_tail(struct store *st, size_t max_bytes, void (*sink)(void *arg,
 	struct frame **v = NULL, **grown, *f;
 	size_t n = 0, cap = 0, left = max_bytes;
 	uint64_t floor = st->head;
+	bool damaged = false;
 	sqlite3_stmt *q;
 	int rc;
 
@@ -535,9 +603,9 @@ store_load_tail(struct store *st, size_t max_bytes, void (*sink)(void *arg,
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, INT64_MAX);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 6),
-		    (const char *)sqlite3_column_text(q, 7),
-		    (size_t)sqlite3_column_bytes(q, 7));
+		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 7),
+		    (const char *)sqlite3_column_text(q, 8),
+		    (size_t)sqlite3_column_bytes(q, 8), &damaged);
 		if (f != NULL && n == cap) {
 			cap = cap == 0 ? 1024 : cap * 2;
 			if ((grown = realloc(v,
@@ -549,7 +617,7 @@ store_load_tail(struct store *st, size_t max_bytes, void (*sink)(void *arg,
 			}
 		}
 		if (f == NULL || f->bytes > left) {
-			rc = f == NULL ? SQLITE_NOMEM : SQLITE_DONE;
+			rc = f != NULL || damaged ? SQLITE_DONE : SQLITE_NOMEM;
 			frame_unref(f);
 			break;
 		}
@@ -618,9 +686,11 @@ store_close(struct store *st)
 	if (st == NULL)
 		return;
 	assert(!st->started);
-	if (st->w.h != NULL && st->is_ours && st->trouble == NULL)
-		(void)sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (st->w.h != NULL && st->is_ours && st->trouble == NULL &&
+	    sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+	    NULL, NULL) != SQLITE_OK)
+		log_warnx("store: %s: the last checkpoint: %s; the next start does it",
+		    st->path, sqlite3_errmsg(st->w.h));
 	db_close(&st->w);
 	if (st->marks != NULL && st->marks_by_id != NULL)
 		marks_clear(st);
@@ -672,19 +742,10 @@ store_cursor_is_good(const struct store *st, struct event_id id)
 struct event_id
 store_id_of(const struct store *st, uint64_t seq)
 {
-	size_t lo = 0, hi = st->nepochs, mid;
-	struct event_id id = { .seq = seq };
+	struct event_id id = {
+		.epoch = epoch_of(st->epochs, st->nepochs, seq), .seq = seq,
+	};
 
-	/* The last epoch that began at or before seq: one that began there and then
-	 * gave out nothing has a successor with the same first seq. */
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (st->epochs[mid].first_seq <= seq)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	id.epoch = st->epochs[lo > 0 ? lo - 1 : 0].epoch;
 	return id;
 }
 
@@ -707,7 +768,12 @@ store_stats(struct store *st, struct store_stats *out)
 		.commits = st->n_commits,
 		.rows = st->n_rows,
 		.duplicates = st->n_dups,
-		.pruned = st->n_pruned,
+		.pruned_age = st->n_pruned[PRUNE_AGE],
+		.pruned_topic = st->n_pruned[PRUNE_TOPIC],
+		.pruned_bytes = st->n_pruned[PRUNE_BYTES],
+		.last_prune_ms = st->last_prune_ms,
+		.oldest_event = st->oldest_event,
+		.oldest_ms = st->oldest_ms,
 		.pages = st->n_pages,
 		.wal_pages = st->n_wal,
 		.queued_bytes = st->queue_bytes,

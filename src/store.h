@@ -40,6 +40,8 @@ struct store_conf {
 	uint64_t	 retain_bytes;		/* 0 = no limit; payload, about */
 	uint64_t	 max_queue_bytes;	/* waiting appends; beyond: busy */
 	uint64_t	 max_page_bytes_total;	/* pages not yet sent, all streams */
+	uint64_t	 checkpoint_pages;	/* new pages of WAL; 0 = 1000 */
+	int64_t		 retry_ms;		/* between reopenings; 0 = 1000 */
 };
 
 /* News for the upper rooms, called on the writer's thread. */
@@ -65,6 +67,11 @@ struct store	*store_open(const struct store_conf *conf, char *err,
 int		 store_load_tail(struct store *st, size_t max_bytes,
 		    void (*sink)(void *arg, struct frame **frames, size_t n,
 		    uint64_t floor), void *arg);
+/* Append events with times of their own, in one transaction that prunes nothing, before
+ * store_start() or instead of it.  Borrows the frames and gives them their ids.  0; -1:
+ * nothing stored, `err` says why, and only store_close() may follow. */
+int		 store_import(struct store *st, struct frame **frames,
+		    const int64_t *times_ms, size_t n, char *err, size_t err_size);
 int		 store_start(struct store *st, const struct store_hooks *hooks);
 /* No append may come after store_stop(); those waiting are answered, then both threads
  * are gone. */
@@ -182,7 +189,12 @@ void		 store_read(struct store *st, struct page_job *j);
 struct store_stats {
 	uint64_t	events, bytes, segments;
 	uint64_t	oldest_seq, pruned_seq, forgotten_seq;
-	uint64_t	commits, rows, duplicates, pruned, pages, wal_pages;
+	uint64_t	commits, rows, duplicates, pages, wal_pages;
+	/* by retention since the start, for each reason; wall ms of the last time */
+	uint64_t	pruned_age, pruned_topic, pruned_bytes;
+	int64_t		last_prune_ms;
+	uint64_t	oldest_event;		/* seq of what is there; 0: nothing */
+	int64_t		oldest_ms;		/* its time */
 	size_t		queued_bytes, page_bytes, topics_in_memory;
 };
 void		 store_stats(struct store *st, struct store_stats *out);

@@ -58,6 +58,14 @@ db_exec(struct db *db, const char *sql)
 	return sqlite3_exec(db->h, sql, NULL, NULL, NULL);
 }
 
+bool
+db_is_damaged(const struct db *db)
+{
+	int rc = db->h != NULL ? sqlite3_errcode(db->h) : SQLITE_OK;
+
+	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
+}
+
 void
 db_close(struct db *db)
 {

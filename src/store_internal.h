@@ -17,6 +17,8 @@
 #include "store.h"
 
 #define SEGMENT_SHIFT		12		/* as the schema has it */
+/* No seq is ever near this: a higher one is damage. */
+#define SEQ_MAX			(INT64_C(1) << 60)
 #define EVENT_OVERHEAD		64		/* bytes a row costs beside its payload */
 #define MARKS_MAX		262144		/* topics in memory */
 #define EMPTY_TOPICS_MAX	100000		/* remembered without events */
@@ -26,7 +28,10 @@
 #define IDEM_TTL_MS		(24 * 3600 * 1000LL)
 #define EPOCHS_KEPT		1000
 #define WAL_PAGES_CHECKPOINT	1000
+#define RETRY_MS		1000
 #define WAL_PAGES_RESTART	12000	/* readers kept it growing: wait for them */
+#define BUSY_MS			2000	/* the writer's patience with other programs */
+#define CHECKPOINT_BUSY_MS	50	/* and with their snapshots */
 
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\
@@ -38,7 +43,7 @@
 	X(topic_empty_oldest) X(topic_delete) X(topic_settle)		\
 	X(event_insert) X(event_link) X(event_get) X(event_delete)	\
 	X(event_range) X(event_size) X(event_newest) X(event_above)	\
-	X(event_time) X(event_scan) X(event_last_seq)					\
+	X(event_time) X(event_scan) X(event_oldest) X(event_last_seq)	\
 	X(segment_put) X(segment_delete) X(segment_all)			\
 	X(segment_at_time) X(idem_insert) X(idem_all) X(idem_trim)	\
 	X(state_get) X(state_put)
@@ -61,6 +66,7 @@ sqlite3_stmt	*db_stmt(struct db *db, enum statement s);
 /* Run a statement that yields no row, binding integers; SQLITE_DONE or an error. */
 int		 db_run(struct db *db, enum statement s, int nargs, ...);
 int		 db_exec(struct db *db, const char *sql);	/* SQLITE_OK or error */
+bool		 db_is_damaged(const struct db *db);	/* by its last error */
 /* One integer that a pragma or a query yields, or `missing`. */
 int64_t		 db_int(struct db *db, const char *sql, int64_t missing);
 void		 db_close(struct db *db);
@@ -98,6 +104,8 @@ struct segment {
 	bool		changed, has_row;
 };
 
+enum prune_reason { PRUNE_AGE, PRUNE_TOPIC, PRUNE_BYTES, PRUNE_REASONS };
+
 /* A row of the oldest segment, to be pruned in seq order. */
 struct front_row {
 	uint64_t	seq;
@@ -123,6 +131,17 @@ struct epoch {
 	uint64_t	first_seq;
 };
 
+/* What stands in one row of the log.  Borrows its strings; no name is NULL or 0 long. */
+struct row {
+	struct event_id	 id;
+	uint64_t	 prev, nth;
+	int64_t		 time, flags;
+	const char	*topic, *name, *data;
+	size_t		 topic_len, name_len, data_len;
+	bool		 has_sum;
+	int64_t		 sum;
+};
+
 struct store {
 	struct store_conf conf;
 	char		*path;
@@ -136,13 +155,17 @@ struct store {
 	/* atomics, written by the writer */
 	_Atomic(uint64_t) head;
 	_Atomic(const char *) trouble;
+	_Atomic(bool)	 gone;			/* what was announced: serve nothing */
 	_Atomic(uint64_t) forgotten, pruned, oldest;
 	_Atomic(uint64_t) n_events, n_bytes, n_segments, n_commits, n_rows, n_dups,
-			 n_pruned, n_wal;
+			 n_wal;
 	_Atomic(uint64_t) n_pages;		/* written by the reader */
 	/* Odd while a transaction that prunes is under way; two equal even readings
 	 * mean that nothing was pruned between them. */
 	_Atomic(uint64_t) prune_clock;
+	/* What retention took since the start, and what is left; for people. */
+	_Atomic(uint64_t) n_pruned[PRUNE_REASONS], oldest_event;
+	_Atomic(int64_t) oldest_ms, last_prune_ms;
 
 	/* lock: the marks as others see them */
 	pthread_mutex_t	 lock;
@@ -158,8 +181,11 @@ struct store {
 	int64_t		 last_topic_id;
 	uint64_t	 empty_topics;
 	uint64_t	 next_seq;
+	uint64_t	 stored;		/* the last announced by this run; or 0 */
 	uint64_t	 settled;
+	uint64_t	 summed;	/* rows up to here have no sum; constant */
 	bool		 state_changed;
+	const char	*senseless;	/* what store_load() read; or NULL */
 	struct segment	*segs;			/* ascending */
 	size_t		 nsegs, segs_cap;
 	struct front_row *front;
@@ -167,10 +193,23 @@ struct store {
 	uint64_t	 front_segment;
 	bool		 prune_more;		/* the last step did not finish */
 	size_t		 unpruned, unpruned_commits;	/* events, since that step */
+	uint64_t	 pruning[PRUNE_REASONS];	/* in this transaction */
+	uint64_t	 told_pruned[PRUNE_REASONS];	/* n_pruned when last told */
+	int64_t		 prune_told;	/* mono ms; 0: never */
+	bool		 oldest_stale;	/* oldest_event may be gone */
+	int64_t		 oldest_looked;	/* mono ms */
 	uint64_t	 wal_checked;		/* its pages at the last checkpoint */
+	/* The clock of retention: store_age_ms(). */
+	int64_t		 aged_ms, aged_at, jumped_at;
+	int64_t		 stamped_ms;		/* of the newest event */
+	uint64_t	 back_seq;		/* all up to this one were stored ... */
+	int64_t		 back_ms;		/* ... before this: the clock went back */
 	struct map	*idem;
 	struct idem_list idems;
 	int64_t		 broken_since;		/* 0: not */
+	bool		 has_reserve;		/* store_space.c */
+	bool		 is_full;		/* the database may not grow */
+	int64_t		 room_tried;		/* when a full disk was last dealt with */
 	pthread_t	 writer;
 
 	/* queue_lock */
@@ -185,6 +224,8 @@ struct store {
 	pthread_cond_t	 read_cond;
 	struct page_job	*jobs, **jobs_tail;
 	bool		 read_stopping;
+	bool		 hold, held;		/* the reader closes; it has closed */
+	pthread_cond_t	 held_cond;
 	pthread_t	 reader;
 	struct frame_budget page_budget;
 	struct cache	*cache;			/* the reader's */
@@ -198,9 +239,50 @@ int		 store_load(struct store *st, char *err, size_t err_size);
 /* Read the counters again that a failed transaction may have moved.  0 or -1. */
 int		 store_recount(struct store *st);
 int		 store_open_writer(struct store *st, char *err, size_t err_size);
-/* Make a frame of an event_get row. */
+/* Make a frame of an event_get row.  NULL: no memory; or *damaged (logged): its sum is
+ * wrong, and it must be taken for one that is lost. */
 struct frame	*store_row_frame(struct store *st, sqlite3_stmt *s, uint64_t seq,
-		    const char *topic, size_t topic_len);
+		    const char *topic, size_t topic_len, bool *damaged);
+/* Is this database ours, and no newer than we are?  0; -1: `err` says what to mend. */
+int		 store_identify(struct db *db, const char *path, char *err,
+		    size_t err_size);
+/* Bring the schema up to date, or make it.  0; -1: `err` says what failed. */
+int		 store_migrate(struct db *db, const char *path, char *err,
+		    size_t err_size);
+int		 store_schema(void);	/* the user_version that is up to date */
+/* Are its tables those of its version?  Tells each fault and returns how many; -1: only
+ * that there is more than ours. */
+int		 store_compare(struct db *db, void (*fault)(void *arg, const char *text),
+		    void *arg);
+/* All epochs in order, returned new; NULL: `*damaged`, or an error of the database or
+ * of memory. */
+struct epoch	*store_epochs(struct db *db, size_t *n, bool *damaged);
+
+/* store_row.c: a row and its sum */
+int64_t		 row_sum(const struct row *r);
+void		 row_of_frame(const struct frame *f, struct row *r);
+void		 row_read(sqlite3_stmt *s, struct row *r); /* all but id and topic */
+bool		 row_is_whole(const struct row *r, uint64_t summed);
+uint32_t	 epoch_of(const struct epoch *epochs, size_t n, uint64_t seq);
+
+/* store_copy.c: what tools do first.  Read-only, of this fanfare's schema; 0 or -1.  Who
+ * wants the extent has begun a read; -1: the database's error.  Salvage: with a damaged
+ * write-ahead log too, which is read as far as it goes. */
+struct store_extent;
+int		 tool_open(struct db *db, const char *path, bool salvage, char *err,
+		    size_t err_size);
+int		 tool_extent(struct db *db, struct store_extent *out);
+
+/* store_wal.c: is the write-ahead log beside `path` the one that belongs there, and can
+ * all of it be read?  Only while nobody has the database open.  0; -1: damaged; -2: not
+ * the one that belongs there; `err` tells. */
+int		 wal_check(const char *path, char *err, size_t err_size);
+
+/* store_prune.c.  What time it is for all that grows old, which no stamp needs to be: a
+ * wall clock that jumps forward for less than ten minutes ages nothing. */
+int64_t		 store_age_ms(struct store *st);
+/* An event is stamped with this. */
+void		 store_note_stamp(struct store *st, uint64_t seq, int64_t ms);
 
 /* store_marks.c: topics in memory; the writer's thread but for store_mark_peek */
 struct mark	*marks_get(struct store *st, const char *name, size_t len);
@@ -228,10 +310,26 @@ struct segment	*segment_of(struct store *st, uint64_t segment, bool make,
 		    int64_t now_ms);
 int		 segments_write(struct store *st);
 void		 segments_drop_empty(struct store *st);
+/* After a commit, or a failure: count what was pruned; now and then tell of it and look
+ * which event is the oldest. */
+void		 prune_committed(struct store *st, int64_t now_ms);
+void		 prune_rolled_back(struct store *st);
+void		 prune_look(struct store *st);	/* which event is the oldest */
+
+/* store_space.c: a full disk; the writer's thread.  Keep something back, if there is
+ * room for it; then the database may grow again. */
+void		 space_reserve(struct store *st);
+/* Give it back: from now on the database may not grow. */
+void		 space_release(struct store *st);
+/* A new connection has to be told again. */
+void		 space_limit(struct store *st);
 
 /* store_writer.c, store_reader.c: the threads */
 void		*writer_main(void *arg);
 void		*reader_main(void *arg);
+/* The reader closes its connection, and opens no other until it is released. */
+void		 reader_hold(struct store *st);
+void		 reader_release(struct store *st);
 void		 idem_clear(struct store *st);
 int		 idem_add(struct store *st, const unsigned char *key,
 		    const unsigned char *content, uint64_t seq, uint32_t events,

@@ -12,11 +12,67 @@
 #include "config.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "store_internal.h"
+#include "text.h"
+
+#define TELL_MS		3600000		/* between two lines about what was pruned */
+#define LOOK_MS		1000		/* between two looks at the oldest event */
+
+#define JUMP_MS		(60 * 1000)	/* forward, more than time that passed */
+#define BELIEVE_MS	(10 * 60 * 1000)	/* such a jump that lasts is the truth */
+
+int64_t
+store_age_ms(struct store *st)
+{
+	int64_t wall = clock_wall_ms(), mono = clock_mono_ms();
+	int64_t expected = st->aged_ms + (mono - st->aged_at);
+
+	if (st->aged_at == 0 || wall <= expected + JUMP_MS)
+		st->jumped_at = 0;
+	else if (st->jumped_at == 0)
+		st->jumped_at = mono;
+	st->aged_ms = st->jumped_at != 0 && mono - st->jumped_at < BELIEVE_MS ?
+	    expected : wall;
+	st->aged_at = mono;
+	return st->aged_ms;
+}
+
+void
+store_note_stamp(struct store *st, uint64_t seq, int64_t ms)
+{
+	if (ms < st->stamped_ms) {
+		st->back_seq = seq - 1;
+		st->back_ms = ms;
+	}
+	st->stamped_ms = ms;
+}
+
+/* When an event was stored, at the latest: what a clock ahead of time has stamped would
+ * hold up all that follows. */
+static int64_t
+stored_ms(const struct store *st, uint64_t seq, int64_t stamp)
+{
+	return seq <= st->back_seq && st->back_ms < stamp ? st->back_ms : stamp;
+}
+
+/* The same of the oldest segment's first. */
+static int64_t
+oldest_ms(const struct store *st, int64_t now_ms)
+{
+	int64_t ms = stored_ms(st, st->segs[0].segment << SEGMENT_SHIFT,
+	    st->segs[0].first_ms);
+
+	for (size_t i = 1; ms > now_ms && i < st->nsegs; i++)
+		if (st->segs[i].first_ms < ms)
+			ms = st->segs[i].first_ms;
+	return ms;
+}
 
 /* The segment's counters; with `make` appended when it is new and the highest. */
 struct segment *
@@ -104,7 +160,7 @@ kept_shift(struct mark *m)
 /* Delete one event and count it out. */
 static int
 delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
-    struct mark *m)
+    struct mark *m, enum prune_reason why)
 {
 	struct segment *s;
 	int rc;
@@ -124,7 +180,7 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 	st->n_events--;
 	st->n_bytes -= bytes + EVENT_OVERHEAD < st->n_bytes ?
 	    bytes + EVENT_OVERHEAD : st->n_bytes;
-	st->n_pruned++;
+	st->pruning[why]++;
 	if (seq > st->pruned)
 		st->pruned = seq;
 	st->state_changed = true;
@@ -154,6 +210,7 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 static int
 load_front(struct store *st)
 {
+	int64_t least = INT64_MAX;
 	sqlite3_stmt *q;
 	struct front_row *r;
 	int rc;
@@ -175,6 +232,8 @@ load_front(struct store *st)
 	(void)sqlite3_bind_int64(q, 2,
 	    (int64_t)((st->front_segment + 1) << SEGMENT_SHIFT));
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if (st->front_n == st->front_cap)
+			return SQLITE_CORRUPT;	/* seqs that do not rise */
 		r = &st->front[st->front_n++];
 		r->seq = (uint64_t)sqlite3_column_int64(q, 0);
 		r->topic = sqlite3_column_int64(q, 1);
@@ -182,6 +241,15 @@ load_front(struct store *st)
 		r->bytes = (uint64_t)sqlite3_column_int64(q, 4);
 	}
 	(void)sqlite3_reset(q);
+	/* None is younger than one that follows it: see stored_ms(). */
+	for (size_t i = 1; i < st->nsegs; i++)
+		if (st->segs[i].first_ms < least)
+			least = st->segs[i].first_ms;
+	for (size_t i = st->front_n; i-- > 0;) {
+		if (st->front[i].time > least)
+			st->front[i].time = least;
+		least = st->front[i].time;
+	}
 	return rc;
 }
 
@@ -207,7 +275,7 @@ prune_step(struct store *st, int64_t now_ms, size_t max_rows)
 			/* Nothing in it can be due before its first event is. */
 			if (!(st->conf.retain_bytes > 0 &&
 			    st->n_bytes > st->conf.retain_bytes) &&
-			    !(st->conf.retain_age_ms > 0 && st->segs[0].first_ms <
+			    !(st->conf.retain_age_ms > 0 && oldest_ms(st, now_ms) <
 			    now_ms - st->conf.retain_age_ms))
 				break;
 			if ((rc = load_front(st)) != SQLITE_DONE)
@@ -223,13 +291,17 @@ prune_step(struct store *st, int64_t now_ms, size_t max_rows)
 		if (!(st->conf.retain_bytes > 0 &&
 		    st->n_bytes > st->conf.retain_bytes) &&
 		    !(st->conf.retain_age_ms > 0 &&
-		    r->time < now_ms - st->conf.retain_age_ms))
+		    stored_ms(st, r->seq, r->time) <
+		    now_ms - st->conf.retain_age_ms))
 			break;
 		if (max_rows-- == 0) {
 			st->prune_more = true;
 			break;
 		}
-		rc = delete_event(st, r->seq, r->topic, r->bytes, NULL);
+		rc = delete_event(st, r->seq, r->topic, r->bytes, NULL,
+		    st->conf.retain_age_ms > 0 &&
+		    r->time < now_ms - st->conf.retain_age_ms ? PRUNE_AGE :
+		    PRUNE_BYTES);
 		if (rc != SQLITE_DONE)
 			return rc;
 		st->front_at++;
@@ -274,6 +346,9 @@ kept_find(struct store *st, struct mark *m)
 		if ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 			if (kept_push(m, seq) == -1)
 				rc = SQLITE_NOMEM;
+			/* A link that leads forth is damage, and never ends. */
+			if ((uint64_t)sqlite3_column_int64(q, 0) >= seq)
+				rc = SQLITE_CORRUPT;
 			seq = (uint64_t)sqlite3_column_int64(q, 0);
 		}
 		(void)sqlite3_reset(q);
@@ -309,7 +384,7 @@ prune_topic(struct store *st, struct mark *m)
 		rc = sqlite3_step(q);
 		if (rc == SQLITE_ROW)
 			rc = delete_event(st, seq, m->id,
-			    (uint64_t)sqlite3_column_int64(q, 0), m);
+			    (uint64_t)sqlite3_column_int64(q, 0), m, PRUNE_TOPIC);
 		(void)sqlite3_reset(q);
 		if (rc != SQLITE_DONE)
 			return rc;
@@ -318,4 +393,80 @@ prune_topic(struct store *st, struct mark *m)
 			kept_shift(m);
 	}
 	return SQLITE_DONE;
+}
+
+void
+prune_look(struct store *st)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(&st->w, S_event_oldest)) == NULL)
+		return;
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
+		st->oldest_ms = rc == SQLITE_ROW ? sqlite3_column_int64(q, 1) : 0;
+		st->oldest_event = rc == SQLITE_ROW ?
+		    (uint64_t)sqlite3_column_int64(q, 0) : 0;
+		st->oldest_stale = false;
+	}
+	(void)sqlite3_reset(q);
+}
+
+/* That retention bites is news once; after that it is a figure now and then. */
+static void
+tell_pruned(struct store *st)
+{
+	char id[EVENT_ID_SIZE], when[TEXT_TIME_SIZE], oldest[128] = "nothing is left";
+	uint64_t n[PRUNE_REASONS], all = 0;
+
+	for (int i = 0; i < PRUNE_REASONS; i++) {
+		n[i] = st->n_pruned[i] - st->told_pruned[i];
+		st->told_pruned[i] = st->n_pruned[i];
+		all += n[i];
+	}
+	if (st->oldest_event > 0) {
+		(void)event_id_format(id, store_id_of(st, st->oldest_event));
+		text_format_time(when, st->oldest_ms);
+		(void)snprintf(oldest, sizeof(oldest), "the oldest now is %s of %s", id,
+		    when);
+	}
+	log_info("store: retention has pruned %llu events (%llu for their age, %llu for "
+	    "the number per topic, %llu for bytes); %s", (unsigned long long)all,
+	    (unsigned long long)n[PRUNE_AGE], (unsigned long long)n[PRUNE_TOPIC],
+	    (unsigned long long)n[PRUNE_BYTES], oldest);
+}
+
+void
+prune_committed(struct store *st, int64_t now_ms)
+{
+	int64_t now = clock_mono_ms();
+	bool untold = false;
+
+	for (int i = 0; i < PRUNE_REASONS; i++) {
+		if (st->pruning[i] > 0) {
+			st->n_pruned[i] += st->pruning[i];
+			st->last_prune_ms = now_ms;
+			st->oldest_stale = true;
+		}
+		st->pruning[i] = 0;
+		untold |= st->n_pruned[i] > st->told_pruned[i];
+	}
+	if (st->oldest_event == 0 && st->n_events > 0)
+		st->oldest_stale = true;
+	if (st->oldest_stale && now - st->oldest_looked >= LOOK_MS) {
+		st->oldest_looked = now;
+		prune_look(st);
+	}
+	if (untold && !st->oldest_stale &&
+	    (st->prune_told == 0 || now - st->prune_told >= TELL_MS)) {
+		st->prune_told = now;
+		tell_pruned(st);
+	}
+}
+
+void
+prune_rolled_back(struct store *st)
+{
+	memset(st->pruning, 0, sizeof(st->pruning));
 }

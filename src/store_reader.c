@@ -154,9 +154,9 @@ find_pattern(struct walk *w, const struct topic_name *t)
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		name = (const char *)sqlite3_column_text(q, 1);
 		len = (size_t)sqlite3_column_bytes(q, 1);
-		if (name == NULL || !topic_match(t->p, t->len, name, len))
+		if (name != NULL && !topic_match(t->p, t->len, name, len))
 			continue;
-		if (add_chain(w, sqlite3_column_int64(q, 0),
+		if (name == NULL || add_chain(w, sqlite3_column_int64(q, 0),
 		    (uint64_t)sqlite3_column_int64(q, 2), name, len) == -1) {
 			rc = SQLITE_NOMEM;
 			break;
@@ -272,6 +272,8 @@ read_event(struct walk *w, const struct chain *c, uint64_t seq, int *rc)
 	struct frame *f = NULL;
 	sqlite3_stmt *q;
 
+	bool damaged = false;
+
 	*rc = SQLITE_ROW;
 	if (seq > w->st->pruned && (f = cache_get(w->st->cache, seq)) != NULL &&
 	    f->topic_len == c->len && memcmp(f->topic, c->name, c->len) == 0)
@@ -284,8 +286,10 @@ read_event(struct walk *w, const struct chain *c, uint64_t seq, int *rc)
 	(void)sqlite3_bind_int64(q, 2, c->id);
 	f = NULL;
 	if ((*rc = sqlite3_step(q)) == SQLITE_ROW)
-		f = store_row_frame(w->st, q, seq, c->name, c->len);
+		f = store_row_frame(w->st, q, seq, c->name, c->len, &damaged);
 	(void)sqlite3_reset(q);
+	if (damaged)
+		*rc = SQLITE_DONE;	/* as lost as one that is not there */
 	if (f != NULL) {
 		frame_charge(f, &w->st->page_budget);
 		cache_put(w->st->cache, f);
@@ -344,6 +348,13 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 	while (w->heap_n > 0) {
 		c = &w->chains[w->heap[0]];
 		rc = read_link(w, c, &prev, &f);
+		if (rc == SQLITE_ROW && prev >= c->seq) {
+			/* Damage, and no way to walk. */
+			log_warnx("store: %s: the links of %s lead forth",
+			    w->st->path, c->name);
+			frame_unref(f);
+			return -1;
+		}
 		if (rc == SQLITE_DONE) {
 			/* The chain breaks here: this one and all before are gone. */
 			if (c->seq > w->job->lost)
@@ -626,7 +637,7 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 
 	w.head = store_head(st).seq;		/* first of all: see the top */
 	j->pruned_before = st->prune_clock;
-	if (j->abandoned || stopping) {
+	if (j->abandoned || stopping || st->gone) {
 		j->failed = true;
 		j->done(j);
 		return;
@@ -635,8 +646,10 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 	    run_walk(&w);
 	if (rc == -1) {
 		j->failed = true;
-		log_warnx("store: %s: read: %s", st->path,
-		    db->h != NULL ? sqlite3_errmsg(db->h) : "not open");
+		/* What failed and is not SQLite's is memory. */
+		log_warnx("store: %s: read: %s", st->path, db->h == NULL ? "not open" :
+		    sqlite3_errcode(db->h) != SQLITE_OK ? sqlite3_errmsg(db->h) :
+		    "out of memory");
 	}
 	/* Short snapshots, so that checkpoints get past them. */
 	if (db->h != NULL && sqlite3_get_autocommit(db->h) == 0) {
@@ -676,13 +689,23 @@ wait_read(struct store *st, int64_t ms)
  * stays bounded, and streams may keep a page only so long (stream.h).
  */
 static struct page_job *
-take_job(struct store *st, bool *stopping)
+take_job(struct store *st, struct db *db, bool *stopping)
 {
 	struct page_job *j, **at;
 	bool full;
 
 	pthread_mutex_lock(&st->read_lock);
 	for (;;) {
+		if (st->held != st->hold) {
+			if (st->hold)
+				db_close(db);
+			st->held = st->hold;
+			pthread_cond_signal(&st->held_cond);
+		}
+		if (st->held && !st->read_stopping) {
+			(void)wait_read(st, IDLE_MS);
+			continue;
+		}
 		full = st->page_budget.bytes >= st->conf.max_page_bytes_total;
 		at = &st->jobs;
 		while (*at != NULL && full && (*at)->charge && !st->read_stopping)
@@ -715,12 +738,35 @@ reader_main(void *arg)
 	bool stopping;
 
 	thread_begin("fanfare-reader", THREAD_STEADY);
-	(void)db_open_reader(&db, st->path);
-	while ((j = take_job(st, &stopping)) != NULL)
+	while ((j = take_job(st, &db, &stopping)) != NULL)
 		run_job(st, &db, j, stopping);
 	cache_clear(st->cache);
 	db_close(&db);
+	pthread_mutex_lock(&st->read_lock);
+	st->held = st->hold = true;		/* for good */
+	pthread_cond_signal(&st->held_cond);
+	pthread_mutex_unlock(&st->read_lock);
 	return NULL;
+}
+
+void
+reader_hold(struct store *st)
+{
+	pthread_mutex_lock(&st->read_lock);
+	st->hold = true;
+	pthread_cond_signal(&st->read_cond);
+	while (!st->held)
+		(void)pthread_cond_wait(&st->held_cond, &st->read_lock);
+	pthread_mutex_unlock(&st->read_lock);
+}
+
+void
+reader_release(struct store *st)
+{
+	pthread_mutex_lock(&st->read_lock);
+	st->hold = false;
+	pthread_cond_signal(&st->read_cond);
+	pthread_mutex_unlock(&st->read_lock);
 }
 
 void

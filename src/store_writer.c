@@ -6,12 +6,15 @@
  *
  * A failure before COMMIT was asked for stores nothing.  A failure of COMMIT itself may
  * have stored everything: those appends are answered "unknown", nothing more is accepted
- * on that connection, and a new one finds out what stands (reopen()).
+ * on that connection, and a new one finds out what stands (reopen()).  So it is when a
+ * checkpoint fails: the disk that did not take those pages is not to be trusted with
+ * more, and a sync that failed is never just asked for again.
  */
 #include "config.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -26,7 +29,7 @@
 #define PRUNE_IDLE_ROWS		512
 #define PRUNE_EVENTS		256	/* retention has a look after so many events */
 #define PRUNE_COMMITS		16	/* or commits */
-#define REOPEN_MS		1000
+#define ROOM_MS			100	/* between two tries to make room */
 
 /* What one transaction holds, until it is answered. */
 struct batch {
@@ -114,6 +117,7 @@ static int
 insert_event(struct store *st, struct frame *f, const struct mark *m)
 {
 	sqlite3_stmt *q;
+	struct row r;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_event_insert)) == NULL)
@@ -130,6 +134,8 @@ insert_event(struct store *st, struct frame *f, const struct mark *m)
 	else
 		(void)sqlite3_bind_null(q, 7);
 	(void)sqlite3_bind_blob(q, 8, f->data, (int)f->data_len, SQLITE_STATIC);
+	row_of_frame(f, &r);
+	(void)sqlite3_bind_int64(q, 9, row_sum(&r));
 	rc = sqlite3_step(q);
 	(void)sqlite3_reset(q);
 	return rc;
@@ -151,6 +157,7 @@ stage_event(struct store *st, struct frame *f, int64_t now_ms)
 	id.epoch = st->epochs[st->nepochs - 1].epoch;
 	id.seq = next_seq(st);
 	frame_stamp(f, id, m->w_newest, m->w_nth + 1, now_ms);
+	store_note_stamp(st, id.seq, now_ms);
 	if ((rc = insert_event(st, f, m)) != SQLITE_DONE)
 		return rc;
 	m->w_newest = id.seq;
@@ -203,7 +210,7 @@ stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
 	a->result = APPEND_OK;
 	if (a->has_key &&
 	    (e = map_get(st->idem, a->key, STORE_HASH_BYTES)) != NULL &&
-	    e->time > now_ms - IDEM_TTL_MS) {
+	    e->time > store_age_ms(st) - IDEM_TTL_MS) {
 		if (memcmp(e->content, a->content, STORE_HASH_BYTES) != 0 ||
 		    e->events != a->n)
 			a->result = APPEND_CONFLICT;
@@ -222,7 +229,7 @@ stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
 		b->frames[b->n++] = a->frames[i];
 	}
 	a->first = store_id_of(st, first);
-	return a->has_key ? stage_key(st, a, first, now_ms) : SQLITE_DONE;
+	return a->has_key ? stage_key(st, a, first, store_age_ms(st)) : SQLITE_DONE;
 }
 
 /* Everything waiting, up to a limit, in order.  NULL when stopping and nothing waits. */
@@ -281,41 +288,55 @@ result_of(int rc, bool committing)
 	}
 }
 
-/* Take the transaction back and tell its publishers. */
+static const char full_trouble[] = "the disk is full";
+
+/* Nothing more on this connection: see reopen(). */
+static void
+writer_break(struct store *st)
+{
+	st->trouble = "writing to the database fails";
+	st->broken_since = clock_mono_ms();
+}
+
+static void
+take_back(struct store *st)
+{
+	if (st->prune_clock & 1)
+		st->prune_clock++;
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	idem_settle(st, false);
+	marks_rolled_back(st);
+	prune_rolled_back(st);
+}
+
+/* The transaction was taken back: tell its publishers. */
 static void
 writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 {
 	enum append_result result = result_of(rc, committing);
 	struct append *a, *next;
 
-	if (st->prune_clock & 1)
-		st->prune_clock++;
-	log_warnx("store: %s: %s failed: %s", st->path,
-	    committing ? "commit" : "write", sqlite3_errstr(rc));
-	if (sqlite3_get_autocommit(st->w.h) == 0)
-		(void)db_exec(&st->w, "ROLLBACK");
-	idem_settle(st, false);
-	marks_rolled_back(st);
+	/* A full disk was told by who made room; it may stay so for days. */
+	if (result != APPEND_FULL)
+		log_warnx("store: %s: %s failed: %s", st->path,
+		    committing ? "commit" : "write", sqlite3_errstr(rc));
+	if (result == APPEND_FULL)
+		st->trouble = full_trouble;
+	else if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+		st->trouble = "another program holds the database's lock";
+	else
+		writer_break(st);
+	if (st->broken_since == 0 && store_recount(st) == -1) {
+		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+		writer_break(st);
+	}
 	for (a = b->appends; a != NULL; a = next) {
 		next = a->next;
 		a->result = result;
 		for (size_t i = 0; i < a->n; i++)
 			frame_unref(a->frames[i]);
 		answer(st, a);
-	}
-	if (result == APPEND_FULL)
-		st->trouble = "the disk is full";
-	else if (result == APPEND_BUSY && ((rc & 0xff) == SQLITE_BUSY ||
-	    (rc & 0xff) == SQLITE_LOCKED))
-		st->trouble = "another program holds the database's lock";
-	else {
-		st->trouble = "writing to the database fails";
-		st->broken_since = clock_mono_ms();
-		return;
-	}
-	if (store_recount(st) == -1) {
-		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
-		st->broken_since = clock_mono_ms();
 	}
 }
 
@@ -327,8 +348,8 @@ publish_batch(struct store *st, struct batch *b)
 	size_t at = 0, n = b->n;
 
 	if (n > 0) {
-		atomic_store_explicit(&st->head, b->frames[n - 1]->id.seq,
-		    memory_order_release);
+		st->stored = b->frames[n - 1]->id.seq;
+		atomic_store_explicit(&st->head, st->stored, memory_order_release);
 		st->n_rows += n;
 		st->hooks.committed(st->hooks.arg, b->frames, n, b->subscribers);
 	}
@@ -390,7 +411,7 @@ commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing
 	for (a = b->appends; a != NULL; a = a->next)
 		if ((rc = stage(st, b, a, now_ms)) != SQLITE_DONE)
 			return rc;
-	if ((rc = retain(st, b, now_ms)) != SQLITE_DONE ||
+	if ((rc = retain(st, b, store_age_ms(st))) != SQLITE_DONE ||
 	    (rc = marks_forget(st, b->n)) != SQLITE_DONE ||
 	    (rc = marks_flush_late(st, false)) != SQLITE_DONE ||
 	    (rc = segments_write(st)) != SQLITE_DONE)
@@ -433,48 +454,157 @@ reserve(struct batch *b)
 	return 0;
 }
 
+/* What follows every commit. */
 static void
-run_batch(struct store *st, struct batch *b)
+committed(struct store *st)
 {
-	bool committing = false;
-	int rc;
-
-	rc = reserve(b) == -1 ? SQLITE_NOMEM :
-	    commit_batch(st, b, clock_wall_ms(), &committing);
-	if (rc != SQLITE_OK) {
-		writer_fail(st, b, rc, committing);
-		return;
-	}
 	if (st->prune_clock & 1)
 		st->prune_clock++;
 	idem_settle(st, true);
 	marks_committed(st);
 	segments_drop_empty(st);
-	if (st->trouble != NULL) {
-		log_info("store: %s: commits work again", st->path);
+	prune_committed(st, clock_wall_ms());
+}
+
+static int
+try_batch(struct store *st, struct batch *b, bool *committing)
+{
+	int rc = reserve(b) == -1 ? SQLITE_NOMEM :
+	    commit_batch(st, b, clock_wall_ms(), committing);
+
+	if (rc == SQLITE_OK)
+		committed(st);
+	else
+		take_back(st);
+	return rc;
+}
+
+/* Readers of our own leave at once; one of another program may stay for hours, and then
+ * the WAL just grows: nobody's publish waits for that. */
+static int
+run_checkpoint(struct store *st, int mode)
+{
+	int rc;
+
+	(void)sqlite3_busy_timeout(st->w.h, CHECKPOINT_BUSY_MS);
+	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL, mode, NULL, NULL);
+	(void)sqlite3_busy_timeout(st->w.h, BUSY_MS);
+	return rc;
+}
+
+/*
+ * The disk is full.  Use the WAL's room again, and let go what retention has done with:
+ * SQLITE_OK when the transaction that failed, taken back by now, is worth another try.
+ */
+static int
+make_room(struct store *st)
+{
+	struct batch none = { 0 };
+	bool committing = false;
+	int rc;
+
+	if (clock_mono_ms() - st->room_tried < ROOM_MS)
+		return SQLITE_FULL;
+	st->room_tried = clock_mono_ms();
+	space_release(st);
+	if (store_recount(st) == -1)
+		return SQLITE_IOERR;
+	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
+	space_reserve(st);
+	if ((rc = try_batch(st, &none, &committing)) != SQLITE_OK)
+		return rc;
+	/* What was freed is to be had again at once. */
+	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
+	st->wal_checked = 0;
+	return SQLITE_OK;
+}
+
+static void
+run_batch(struct store *st, struct batch *b)
+{
+	bool committing = false;
+	int rc = try_batch(st, b, &committing);
+
+	if ((rc & 0xff) == SQLITE_FULL) {
+		committing = false;
+		if ((rc = make_room(st)) == SQLITE_OK)
+			rc = try_batch(st, b, &committing);
+		if (rc == SQLITE_OK)
+			st->room_tried = 0;
+	}
+	if (rc != SQLITE_OK) {
+		writer_fail(st, b, rc, committing);
+		return;
+	}
+	/* An empty transaction finds room where no event does. */
+	if (st->trouble != NULL && (b->n > 0 || !st->is_full)) {
+		if (!st->is_full)
+			log_info("store: %s: commits work again", st->path);
 		st->trouble = NULL;
 	}
 	publish_batch(st, b);
 	marks_evict(st, b->n);
-	idem_expire(st, clock_wall_ms());
+	idem_expire(st, store_age_ms(st));
 }
 
 static void
 checkpoint(struct store *st)
 {
-	int rc, left = 0;
+	int rc, mode;
 
 	if (st->n_wal < st->wal_checked)
 		st->wal_checked = 0;		/* it began anew */
-	if (st->n_wal < st->wal_checked + WAL_PAGES_CHECKPOINT)
+	if (st->n_wal < st->wal_checked + st->conf.checkpoint_pages)
 		return;
 	st->wal_checked = st->n_wal;
-	rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-	    st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
-	    SQLITE_CHECKPOINT_RESTART, &left, NULL);
-	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
-		log_warnx("store: %s: checkpoint: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
+	mode = st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
+	    SQLITE_CHECKPOINT_RESTART;
+	rc = run_checkpoint(st, mode);
+	if ((rc & 0xff) == SQLITE_FULL && st->has_reserve) {
+		space_release(st);
+		rc = run_checkpoint(st, mode);
+	}
+	if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ||
+	    (rc & 0xff) == SQLITE_LOCKED)
+		return;
+	log_warnx("store: %s: checkpoint: %s", st->path, sqlite3_errmsg(st->w.h));
+	/* Without room the log goes on where it is, until it is full itself. */
+	if ((rc & 0xff) != SQLITE_FULL)
+		writer_break(st);
+}
+
+int
+store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
+    size_t n, char *err, size_t err_size)
+{
+	int rc;
+
+	assert(!st->started);
+	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
+		goto fail;
+	for (size_t i = 0; i < n; i++)
+		if ((rc = stage_event(st, frames[i], times_ms[i])) != SQLITE_DONE)
+			goto fail;
+	if ((rc = marks_flush_late(st, false)) != SQLITE_DONE ||
+	    (rc = segments_write(st)) != SQLITE_DONE ||
+	    (rc = db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
+	    (int64_t)st->forgotten, (int64_t)st->settled)) != SQLITE_DONE ||
+	    (rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)
+		goto fail;
+	st->state_changed = false;
+	marks_committed(st);
+	if (n > 0)
+		st->head = frames[n - 1]->id.seq;
+	marks_evict(st, n);
+	checkpoint(st);
+	return 0;
+
+fail:
+	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errstr(rc));
+	if (sqlite3_get_autocommit(st->w.h) == 0)
+		(void)db_exec(&st->w, "ROLLBACK");
+	marks_rolled_back(st);
+	return -1;
 }
 
 /* Announce what stands above the head: durable, though its publishers were told that
@@ -485,65 +615,148 @@ announce_found(struct store *st)
 	unsigned int subscribers;
 	struct frame *f;
 	sqlite3_stmt *q;
+	bool damaged;
 	int rc;
 
 	if ((q = db_stmt(&st->w, S_event_above)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, (int64_t)st->head);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 6),
-		    (const char *)sqlite3_column_text(q, 7),
-		    (size_t)sqlite3_column_bytes(q, 7));
+		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 7),
+		    (const char *)sqlite3_column_text(q, 8),
+		    (size_t)sqlite3_column_bytes(q, 8), &damaged);
 		if (f == NULL) {
-			rc = SQLITE_NOMEM;
+			rc = damaged ? SQLITE_CORRUPT : SQLITE_NOMEM;
 			break;
 		}
-		atomic_store_explicit(&st->head, f->id.seq,
-		    memory_order_release);
+		st->n_rows++;
+		st->stored = f->id.seq;
+		atomic_store_explicit(&st->head, st->stored, memory_order_release);
 		st->hooks.committed(st->hooks.arg, &f, 1, &subscribers);
 	}
 	(void)sqlite3_reset(q);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-/* A new connection, which says what the old one really stored. */
-static void
-reopen(struct store *st)
+/*
+ * Write the WAL again as it reads, and sync that.  After a sync that failed the kernel
+ * takes pages for written that are not, and the next sync would say so too; what has
+ * been written anew it has to write.
+ */
+static int
+rewrite_wal(struct store *st)
 {
-	sqlite3_stmt *q;
-	uint64_t last;
-	char err[512];
+	sqlite3_file *f;
+	sqlite3_int64 size, at;
+	unsigned char *buf;
+	const int cap = 1 << 16;
+	int n, rc;
 
-	if (clock_mono_ms() - st->broken_since < REOPEN_MS)
-		return;
-	st->broken_since = clock_mono_ms();
-	/* What memory holds of the topics stays: it was right at the last commit. */
+	if ((rc = sqlite3_file_control(st->w.h, "main",
+	    SQLITE_FCNTL_JOURNAL_POINTER, &f)) != SQLITE_OK)
+		return rc;
+	if (f->pMethods == NULL)
+		return SQLITE_OK;
+	if ((buf = malloc((size_t)cap)) == NULL)
+		return SQLITE_NOMEM;
+	/* Nobody begins the WAL anew meanwhile. */
+	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
+		goto done;
+	rc = f->pMethods->xFileSize(f, &size);
+	for (at = 0; rc == SQLITE_OK && at < size; at += n) {
+		n = size - at < cap ? (int)(size - at) : cap;
+		if ((rc = f->pMethods->xRead(f, buf, n, at)) == SQLITE_OK)
+			rc = f->pMethods->xWrite(f, buf, n, at);
+	}
+	if (rc == SQLITE_OK)
+		rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+	(void)db_run(&st->w, S_commit, 0);	/* of nothing */
+done:
+	free(buf);
+	return rc;
+}
+
+/* Is all there that was announced?  -1: it cannot be told now. */
+static int
+nothing_is_gone(struct store *st)
+{
+	uint64_t last, pruned;
+	sqlite3_stmt *q;
+
+	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	last = (uint64_t)sqlite3_column_int64(q, 0);
+	if ((q = db_stmt(&st->w, S_state_get)) == NULL ||
+	    sqlite3_step(q) != SQLITE_ROW)
+		return -1;
+	pruned = (uint64_t)sqlite3_column_int64(q, 0);
+	for (size_t i = 0; i < STATEMENT_COUNT; i++)
+		(void)sqlite3_reset(st->w.stmts[i]);
+	return (last > pruned ? last : pruned) >= st->stored;
+}
+
+/* A new connection, which says what the old one really stored.  0, or -1 (logged). */
+static int
+open_again(struct store *st)
+{
+	char err[512];
+	int there, rc;
+
 	db_close(&st->w);
 	if (store_open_writer(st, err, sizeof(err)) == -1) {
 		log_warnx("store: reopen: %s", err);
-		return;
+		return -1;
 	}
-	/*
-	 * A failed fsync may have left pages that the kernel believes written.  A
-	 * checkpoint writes them again, to the database, and syncs that.
-	 */
-	if (sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_TRUNCATE,
-	    NULL, NULL) != SQLITE_OK || store_load(st, err, sizeof(err)) == -1 ||
-	    (q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
-	    sqlite3_step(q) != SQLITE_ROW) {
+	if ((there = nothing_is_gone(st)) == 0) {
+		log_error("store: %s: the disk has lost events that were "
+		    "acknowledged; restart fanfare, which then tells every reader",
+		    st->path);
+		st->trouble = "the disk has lost events: restart fanfare";
+		st->gone = true;
+		return -1;
+	}
+	/* What memory holds of the topics stays until it can be loaded again: it was
+	 * right at the last commit. */
+	if (there == -1 || (rc = rewrite_wal(st)) != SQLITE_OK ||
+	    (rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+	    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL)) != SQLITE_OK) {
+		if (there != -1)
+			st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble :
+			    "writing to the database fails";
+		log_warnx("store: reopen %s: %s", st->path, there == -1 ?
+		    sqlite3_errmsg(st->w.h) : sqlite3_errstr(rc));
+		return -1;
+	}
+	if (store_load(st, err, sizeof(err)) == -1) {
+		log_warnx("store: reopen: %s", err);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+reopen(struct store *st)
+{
+	int rc;
+
+	if (st->gone || clock_mono_ms() - st->broken_since < st->conf.retry_ms)
+		return;
+	/* With the last connection goes SQLite's index of the WAL: what is there is
+	 * then read from the file, by its checksums, not from memory. */
+	reader_hold(st);
+	rc = open_again(st);
+	reader_release(st);
+	if (rc == 0 && announce_found(st) == -1) {
 		log_warnx("store: reopen %s: %s", st->path,
 		    sqlite3_errmsg(st->w.h));
-		return;
+		rc = -1;
 	}
-	last = (uint64_t)sqlite3_column_int64(q, 0);
-	(void)sqlite3_reset(q);
-	if (announce_found(st) == -1) {
-		log_warnx("store: reopen %s: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
+	st->broken_since = clock_mono_ms();
+	if (rc == -1)
 		return;
-	}
 	log_info("store: %s: reopened, at seq %llu", st->path,
-	    (unsigned long long)last);
+	    (unsigned long long)st->stored);
 	st->broken_since = 0;
 	st->trouble = NULL;
 }
@@ -559,11 +772,13 @@ writer_main(void *arg)
 
 	thread_begin("fanfare-writer", THREAD_PROMPT);
 	while (!stop) {
-		b.appends = take_queue(st, st->prune_more ? 1 : TICK_MS, &stop);
+		b.appends = take_queue(st, st->broken_since != 0 ?
+		    st->conf.retry_ms : st->prune_more ? 1 : TICK_MS, &stop);
 		if (st->broken_since != 0) {
 			for (a = b.appends; a != NULL; a = next) {
 				next = a->next;
-				a->result = APPEND_BUSY;
+				a->result = st->trouble == full_trouble ?
+				    APPEND_FULL : APPEND_BUSY;
 				for (size_t i = 0; i < a->n; i++)
 					frame_unref(a->frames[i]);
 				answer(st, a);
@@ -572,6 +787,8 @@ writer_main(void *arg)
 			continue;
 		}
 		now = clock_mono_ms();
+		if (now - tick >= TICK_MS)
+			space_reserve(st);
 		/* An idle second, or retention in arrears: a transaction of its own. */
 		if (b.appends != NULL || st->prune_more || now - tick >= TICK_MS)
 			run_batch(st, &b);
@@ -586,8 +803,12 @@ writer_main(void *arg)
 		if (marks_flush_late(st, true) != SQLITE_DONE ||
 		    db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
 		    (int64_t)st->forgotten, (int64_t)st->settled) != SQLITE_DONE ||
-		    db_run(&st->w, S_commit, 0) != SQLITE_DONE)
+		    db_run(&st->w, S_commit, 0) != SQLITE_DONE) {
+			log_warnx("store: %s: the last commit: %s", st->path,
+			    sqlite3_errmsg(st->w.h));
 			(void)db_exec(&st->w, "ROLLBACK");
+			writer_break(st);	/* nor a checkpoint, then */
+		}
 	}
 	free(b.frames);
 	free(b.subscribers);

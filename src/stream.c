@@ -7,11 +7,13 @@
 
 #include "stream.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,8 +27,8 @@
 #define STREAM_MAGIC	0x73747265u
 #define IOV_MAX_ENTRIES	64
 #define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
-#define HOLD_MS		2000		/* pages held without progress go back */
 #define EXPIRING_MS	30000
+#define LOOKS		4		/* in stream.stall */
 
 struct stream *
 stream_new(const struct stream_ask *ask)
@@ -120,8 +122,7 @@ tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
 	}
 	stream_add_gap(&b, why, s->ask.topics, requested,
 	    store_id_of(env->store, oldest));
-	stream_queue_control(env, s, why == GAP_EXPIRED ? ENTRY_GAP : ENTRY_FAULT,
-	    "fanfare.gap", NULL, &b);
+	stream_queue_control(env, s, ENTRY_GAP, "fanfare.gap", NULL, &b);
 	buf_fini(&b);
 	s->gapped = true;
 	metric_add(METRIC_GAPS, 1);
@@ -131,8 +132,10 @@ static void
 begin_anew(struct stream_env *env, struct stream *s)
 {
 	s->want = s->ask.replay > 0 ? WANT_REPLAY :
-	    s->ask.since_ms > 0 ? WANT_SINCE : WANT_LIVE;
-	if (s->want == WANT_LIVE)
+	    s->ask.since_ms > 0 ? WANT_SINCE : s->gapped ? WANT_AFTER : WANT_LIVE;
+	/* Who was told of a hole may fill it from elsewhere, up to now: nothing may be
+	 * missing behind that. */
+	if (s->want == WANT_LIVE || s->want == WANT_AFTER)
 		set_cursor(s, env->tail.position);
 }
 
@@ -209,11 +212,12 @@ stream_page(struct stream_env *env, struct stream *s, struct page_job *j)
 		stream_end(env, s, CLOSE_OVERLOAD, "the log cannot be read now", 0);
 		return;
 	}
-	if (j->kind == PAGE_SINCE)
+	/* In mid-stream, after too_far, it may be past that time. */
+	if (j->kind == PAGE_SINCE && s->cursor < j->cursor)
 		s->cursor = j->cursor;
 	if (j->too_far) {
 		tell_gap(env, s, GAP_TOO_FAR, j->n > 0 ? j->frames[0]->id.seq :
-		    store_head(env->store).seq);
+		    env->tail.position);
 		if (j->kind != PAGE_SINCE) {
 			begin_anew(env, s);
 			stream_set_ready(env, s);
@@ -289,12 +293,10 @@ step(struct stream_env *env, struct stream *s)
 		}
 		/* FALLTHROUGH */
 	case WANT_AFTER:
-		if (s->cursor < env->tail.position &&
-		    s->cursor < env->tail.floor) {
+		if (!catch_up_after(env, s)) {
 			submit(env, s, PAGE_AFTER);
 			return;
 		}
-		catch_up_after(env, s);
 		break;
 	}
 	if (s->state == STREAM_CATCHING_UP && !s->job_running &&
@@ -346,6 +348,66 @@ finish(struct stream_env *env, struct stream *s)
 	stream_kill(env, s);
 }
 
+/* Bytes that the socket took and the peer has not. */
+static int
+unacked_bytes(const struct stream *s)
+{
+	int n;
+
+	return ioctl(s->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+/* A socket that was full takes more when a third of it is free, and with a slow peer
+ * that can be long after the peer took a byte: so it is the peer that is looked at. */
+static void
+block(struct stream_env *env, struct stream *s)
+{
+	s->blocked = true;
+	s->unacked = unacked_bytes(s);
+	s->acked_at = env->now_ms;
+	s->look_at = env->now_ms + env->stall_ms / LOOKS;
+	env->arm(env, s, true);
+	env->retime(env, s);
+}
+
+static void
+look(struct stream_env *env, struct stream *s)
+{
+	int n = unacked_bytes(s);
+
+	if (n < s->unacked)
+		s->acked_at = env->now_ms;
+	s->unacked = n;
+	s->look_at = env->now_ms + env->stall_ms / LOOKS;
+}
+
+static int64_t
+stalled_at(const struct stream_env *env, const struct stream *s)
+{
+	return (s->blocked ? s->acked_at : s->progress_at) + env->stall_ms;
+}
+
+/* Its peer takes nothing, so what the kernel still has for it is not kept either. */
+static void
+abandon(struct stream_env *env, struct stream *s)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	metric_add(METRIC_STREAMS_STALLED, 1);
+	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	stream_kill(env, s);
+}
+
+void
+stream_fail(struct stream_env *env, struct stream *s, int error)
+{
+	/* The kernel's patience may end before ours: it counts from when the peer took
+	 * nothing, we from when the socket was full. */
+	if (s->state != STREAM_DEAD && error == ETIMEDOUT)
+		metric_add(METRIC_STREAMS_STALLED, 1);
+	stream_kill(env, s);
+}
+
 void
 stream_write(struct stream_env *env, struct stream *s)
 {
@@ -384,7 +446,7 @@ stream_write(struct stream_env *env, struct stream *s)
 			if (errno == EINTR)
 				continue;
 			if (errno != EAGAIN && errno != EWOULDBLOCK) {
-				stream_kill(env, s);		/* the client has left */
+				stream_fail(env, s, errno);	/* the client has left */
 				return;
 			}
 			n = 0;
@@ -405,9 +467,7 @@ stream_write(struct stream_env *env, struct stream *s)
 			stream_queue_shift(s);
 		}
 		if ((size_t)n < asked) {
-			s->blocked = true;
-			env->arm(env, s, true);
-			env->retime(env, s);
+			block(env, s);
 			return;
 		}
 	}
@@ -479,10 +539,12 @@ stream_due(const struct stream_env *env, const struct stream *s)
 	if (s->end_at != 0 && s->end_at < due)
 		due = s->end_at;
 	if (s->q_len > 0) {
-		at = s->progress_at + env->stall_ms;
+		at = stalled_at(env, s);
 		if (at < due)
 			due = at;
-		at = s->progress_at + HOLD_MS;
+		if (s->blocked && s->look_at < due)
+			due = s->look_at;
+		at = s->progress_at + env->hold_ms;
 		if (holds_page(s) && at < due)
 			due = at;
 	}
@@ -528,12 +590,13 @@ stream_timer(struct stream_env *env, struct stream *s)
 
 	if (s->state == STREAM_DEAD)
 		return;
-	if (s->q_len > 0 && env->now_ms >= s->progress_at + env->stall_ms) {
-		metric_add(METRIC_STREAMS_STALLED, 1);
-		stream_kill(env, s);
+	if (s->blocked && env->now_ms >= s->look_at)
+		look(env, s);
+	if (s->q_len > 0 && env->now_ms >= stalled_at(env, s)) {
+		abandon(env, s);
 		return;
 	}
-	if (holds_page(s) && env->now_ms >= s->progress_at + HOLD_MS)
+	if (holds_page(s) && env->now_ms >= s->progress_at + env->hold_ms)
 		stream_unqueue(s, 0);		/* others want the memory; asked for again */
 	if (s->ask.expires_ms != 0 && env->wall_ms >= s->ask.expires_ms) {
 		if (s->state != STREAM_ENDING)

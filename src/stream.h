@@ -36,7 +36,7 @@ enum stream_state {
 
 /* What a connection begins with. */
 enum stream_want {
-	WANT_LIVE,		/* nothing of the past */
+	WANT_LIVE,		/* nothing of the past, from whenever it is served on */
 	WANT_AFTER,		/* what follows the cursor */
 	WANT_REPLAY,		/* the newest few of each topic */
 	WANT_SINCE,
@@ -106,6 +106,10 @@ struct stream {
 	TAILQ_ENTRY(stream) wheel;
 	uint32_t	 slot;
 
+	/* while it is blocked: what its peer has not acknowledged, as of a look */
+	int		 unacked;	/* bytes */
+	int64_t		 look_at, acked_at;	/* the next look; when some were */
+
 	TAILQ_ENTRY(stream) all, ready, dead;
 	size_t		 nsubs;
 	struct sub	 subs[];	/* one for each name asked for */
@@ -123,6 +127,7 @@ struct stream_env {
 	int64_t		 drain_until;	/* 0: not draining */
 	size_t		 queue_bytes, max_replay, page_bytes;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
+	int64_t		 hold_ms;	/* pages held without progress go back */
 	/* streams that owe something, that want a page, that are to be reaped */
 	struct stream_list dirty, ready, dead;
 	/* Hand a job to the store; it comes back through stream_page(). */
@@ -155,8 +160,8 @@ void		 stream_page(struct stream_env *env, struct stream *s,
 		    struct page_job *j);
 /* Write what is owed, as much as the socket takes. */
 void		 stream_write(struct stream_env *env, struct stream *s);
-/* It is of no use any more; reaped at the end of the pass. */
-void		 stream_kill(struct stream_env *env, struct stream *s);
+/* Its socket has ended with that errno, or 0; reaped at the end of the pass. */
+void		 stream_fail(struct stream_env *env, struct stream *s, int error);
 /* The socket takes bytes again. */
 void		 stream_writable(struct stream_env *env, struct stream *s);
 /* Say why and end it.  `retry_ms` 0: the usual. */

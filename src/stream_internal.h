@@ -27,6 +27,8 @@ void	stream_queue_shrink(struct stream *s);	/* an idle stream is its struct */
 /* Drop what can be asked for again; `next` is the seq of an event that was about to be
  * queued, or 0.  The cursor goes back to before the first event dropped. */
 void	stream_unqueue(struct stream *s, uint64_t next);
+/* It is of no use any more; reaped at the end of the pass. */
+void	stream_kill(struct stream_env *env, struct stream *s);
 /* It owes bytes; it wants a step. */
 void	stream_set_dirty(struct stream_env *env, struct stream *s);
 /* A step may be taken: nothing is queued but an unsent preamble, nothing is asked for,
@@ -35,14 +37,13 @@ bool	stream_may_step(const struct stream *s);
 void	stream_set_ready(struct stream_env *env, struct stream *s);
 
 /*
- * stream_tail.c: catching up from memory.  The first two return false when the tail
- * does not hold what is asked for; a true from catch_up_since leaves a cursor for
- * catch_up_after.
+ * stream_tail.c: catching up from memory.  They return false when the tail does not hold
+ * what is asked for; a true from catch_up_since leaves a cursor for catch_up_after, which
+ * gives one page of what follows.
  */
 bool	catch_up_replay(struct stream_env *env, struct stream *s);
 bool	catch_up_since(struct stream_env *env, struct stream *s);
-/* The cursor is at or above the floor: one page of what follows. */
-void	catch_up_after(struct stream_env *env, struct stream *s);
+bool	catch_up_after(struct stream_env *env, struct stream *s);
 
 /* stream_control.c: what was asked for, as a JSON array. */
 void	stream_add_topics(struct buf *b, const struct topics *t);

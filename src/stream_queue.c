@@ -185,8 +185,8 @@ stream_queue_shrink(struct stream *s)
 
 /*
  * Drop what is queued but the entry under way and what could not be had again: a replay,
- * and what was said of the cursor at the beginning.  The cursor goes back to before the first event dropped; `next` is the seq of an event
- * that was about to be queued, or 0.
+ * and gaps, for their holes lie before the place that the cursor goes back to: before the
+ * first event dropped.  `next` is the seq of an event that was about to be queued, or 0.
  */
 void
 stream_unqueue(struct stream *s, uint64_t next)
@@ -199,7 +199,7 @@ stream_unqueue(struct stream *s, uint64_t next)
 
 	for (uint32_t i = 0; i < n; i++) {
 		e = stream_queue_at(s, i);
-		keep = (i == 0 && s->q_sent > 0) || e->kind == ENTRY_FAULT ||
+		keep = (i == 0 && s->q_sent > 0) || e->kind == ENTRY_GAP ||
 		    e->kind == ENTRY_PREAMBLE || e->kind == ENTRY_EXPIRING ||
 		    (e->kind == ENTRY_EVENT &&
 		    e->frame->id.seq <= s->replay_through);
@@ -212,8 +212,6 @@ stream_unqueue(struct stream *s, uint64_t next)
 			first = e->frame->id.seq;
 		if (e->kind == ENTRY_LIVE)
 			s->live_told = false;
-		if (e->kind == ENTRY_GAP)
-			s->told_lost = 0;
 		(void)stream_entry_bytes(s, e, &len);
 		s->q_bytes -= len;
 		entry_unref(e);

@@ -146,7 +146,7 @@ after_scan(struct stream_env *env, struct stream *s, size_t from)
 {
 	size_t i = from, bytes = 0;
 	struct entry *e;
-	uint64_t lost, seq;
+	uint64_t seq;
 
 	for (; i < env->tail.count && i - from < SCAN_MAX; i++) {
 		e = tail_at(&env->tail, i);
@@ -155,11 +155,6 @@ after_scan(struct stream_env *env, struct stream *s, size_t from)
 			bytes += entry_size(s, e);
 			if (s->q_len > 0 && bytes > env->page_bytes)
 				return;
-			lost = 0;
-			if (e->frame->prev > s->cursor)
-				(void)tail_older(&env->tail, e, &lost);
-			if (lost > s->cursor && lost > s->told_lost)
-				catch_up_gap(env, s, GAP_EXPIRED, seq, lost);
 			catch_up_queue(env, s, e);
 			if (s->state == STREAM_DEAD)
 				return;
@@ -200,19 +195,25 @@ after_walk(struct stream_env *env, struct stream *s)
 	return true;
 }
 
-void
+bool
 catch_up_after(struct stream_env *env, struct stream *s)
 {
 	size_t from;
 
 	if (s->cursor >= env->tail.position)
-		return;
+		return true;
+	if (s->cursor < env->tail.floor)
+		return false;
+	if (s->ask.topics->has_pattern || !after_walk(env, s)) {
+		/* Once past a hole, nothing in the ring speaks of it. */
+		if (s->cursor < env->tail.hole)
+			return false;
+		from = tail_find(&env->tail, s->cursor);
+		if (!too_far(env, s, env->tail.count - from))
+			after_scan(env, s, from);
+	}
 	metric_add(METRIC_TAIL_PAGES, 1);
-	if (!s->ask.topics->has_pattern && after_walk(env, s))
-		return;
-	from = tail_find(&env->tail, s->cursor);
-	if (!too_far(env, s, env->tail.count - from))
-		after_scan(env, s, from);
+	return true;
 }
 
 /* The newest `replay` of each topic, if memory holds them all and they are few. */
@@ -275,6 +276,7 @@ catch_up_since(struct stream_env *env, struct stream *s)
 {
 	struct tail *t = &env->tail;
 	size_t lo = 0, hi = t->count, mid;
+	uint64_t seq;
 
 	/* Only if the time lies inside, for what is older may be in the log. */
 	if (t->count == 0 || tail_at(t, 0)->frame->wall_ms >= s->ask.since_ms)
@@ -286,7 +288,9 @@ catch_up_since(struct stream_env *env, struct stream *s)
 		else
 			hi = mid;
 	}
-	s->cursor = lo < t->count ? tail_at(t, lo)->frame->id.seq - 1 : t->position;
+	seq = lo < t->count ? tail_at(t, lo)->frame->id.seq - 1 : t->position;
+	if (s->cursor < seq)
+		s->cursor = seq;	/* not back, in mid-stream after too_far */
 	/* More than fit are the log's business: it knows the newest of them. */
 	if (t->count - lo > env->max_replay)
 		return false;

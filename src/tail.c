@@ -123,6 +123,9 @@ tail_add(struct tail *t, struct frame *f)
 	}
 	e->node = n;
 	e->older = n->newest;
+	if (f->prev > t->floor && (e->older == NULL ||
+	    e->older->frame->id.seq != f->prev) && t->hole < f->prev)
+		t->hole = f->prev;
 	n->newest = e;
 	n->nentries++;
 	t->ring[(t->head + t->count) & (t->cap - 1)] = e;

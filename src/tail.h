@@ -22,9 +22,7 @@ struct stream;
 /* Why a frame is queued: an event, or which control event. */
 enum entry_kind {
 	ENTRY_EVENT, ENTRY_PREAMBLE, ENTRY_LIVE, ENTRY_PING, ENTRY_EXPIRING,
-	ENTRY_CLOSE,
-	ENTRY_GAP,		/* found on the way: would be found again */
-	ENTRY_FAULT,		/* a gap for the cursor that was brought */
+	ENTRY_CLOSE, ENTRY_GAP,
 };
 
 struct entry {
@@ -65,6 +63,8 @@ struct tail {
 	size_t		 cap, head, count;	/* cap is a power of two */
 	size_t		 bytes, max_bytes;
 	uint64_t	 floor;
+	uint64_t	 hole;		/* highest seq known to be lost before it was
+					 * loaded; who scans on from below cannot see it */
 	uint64_t	 position;	/* everything up to here was seen */
 };
 

@@ -13,7 +13,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +109,12 @@ static void
 wake(struct append *a)
 {
 	sem_post(a->owner);
+}
+
+static void
+page_is_done(struct page_job *j)
+{
+	sem_post(j->owner);
 }
 
 /* n events, the data "TOPIC x..." of about `size` bytes.  Returns the first seq. */
@@ -410,11 +418,11 @@ START_TEST(beginning_anew_in_mid_stream_repeats_nothing)
 {
 	static struct client c;
 
-	/* Little memory and a short way allowed: it falls too far behind, and its
+	/* A short queue and a short way allowed: it falls too far behind, and its
 	 * replay=3 would show the quiet topic's again; take_block() refuses that. */
 	hconf.max_replay = 50;
 	hconf.queue_bytes = 32 << 10;
-	hconf.tail_bytes = 32 << 10;
+	hconf.tail_bytes = _i == 0 ? 32 << 10 : 64 << 20;	/* from the log, or not */
 	open_engine();
 	publish("quiet", 3, 10);
 	subscribe(&c, "quiet busy", NULL, 3, 4096);
@@ -479,6 +487,109 @@ START_TEST(many_patterns_far_behind_do_not_hold_up_a_neighbour)
 		leave(&patterns[i]);
 	}
 	leave(&c);
+}
+END_TEST
+
+START_TEST(D9_a_hole_in_what_a_restart_loads_is_told_to_a_pattern)
+{
+	static struct client c;
+	uint64_t one = 1;
+
+	sconf.retain_events_per_topic = 2;
+	open_engine();
+	publish("x", 1, 10);
+	publish("b", 1, 10);			/* 2: pruned by 5 */
+	publish("a", 1, 10);
+	publish("b", 2, 10);
+	close_engine();
+	open_engine();
+	/* When the scan comes to 4, whose topic lost 2, it has come past 3. */
+	subscribe(&c, "**", &one, 0, 0);
+	UNTIL(&c, c.live);
+	ck_assert_uint_eq(c.events, 3);
+	ck_assert_int_eq(c.gaps, 1);
+	ck_assert_str_eq(c.reason, "expired");
+	leave(&c);
+}
+END_TEST
+
+#define ABREAST		60
+
+static _Atomic(bool) enough;
+
+/* A batch with one event for each of the topics, again and again. */
+static void *
+publish_abreast(void *arg)
+{
+	struct topics *t = arg;
+	struct append a;
+	struct frame *frames[ABREAST];
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	while (!enough) {
+		memset(&a, 0, sizeof(a));
+		for (size_t i = 0; i < ABREAST; i++) {
+			frames[i] = frame_new(t->v[i].p, t->v[i].len, NULL, 0, "x", 1, 0);
+			a.bytes += frames[i]->bytes;
+		}
+		a.frames = frames;
+		a.n = ABREAST;
+		a.done = wake;
+		a.owner = &done;
+		if (store_append(st, &a) == -1)
+			break;
+		while (sem_wait(&done) == -1)
+			;
+		usleep(200);		/* or the reader never comes near the head */
+	}
+	sem_destroy(&done);
+	return NULL;
+}
+
+START_TEST(D6_a_page_holds_all_up_to_where_it_says_while_more_comes)
+{
+	struct topic_name wanted[ABREAST];
+	char text[ABREAST][8];
+	struct topics *t;
+	struct page_job *j;
+	pthread_t publisher;
+	uint64_t cursor = 0, head;
+	int64_t until = clock_mono_ms() + 1500;
+	sem_t done;
+
+	for (size_t i = 0; i < ABREAST; i++) {
+		snprintf(text[i], sizeof(text[i]), "t/%zu", i);
+		wanted[i] = (struct topic_name){ text[i], strlen(text[i]), false };
+	}
+	t = topics_new(wanted, ABREAST);
+	open_engine();
+	sem_init(&done, 0, 0);
+	enough = false;
+	ck_assert_int_eq(pthread_create(&publisher, NULL, publish_abreast, t), 0);
+	while (clock_mono_ms() < until) {
+		j = page_job_new(PAGE_AFTER, t);
+		j->cursor = cursor;
+		j->max_events = 1000000;
+		j->max_bytes = 64 << 20;
+		j->done = page_is_done;
+		j->owner = &done;
+		head = store_head(st).seq;
+		store_read(st, j);
+		while (sem_wait(&done) == -1)
+			;
+		ck_assert(!j->failed && !j->too_far && j->lost == 0);
+		ck_assert(j->n > 0 || j->through >= head);
+		/* Every event is of one of the topics. */
+		for (size_t i = 0; i < j->n; i++)
+			ck_assert_uint_eq(j->frames[i]->id.seq, ++cursor);
+		ck_assert_uint_eq(cursor, j->through);
+		page_job_free(j);
+	}
+	enough = true;
+	(void)pthread_join(publisher, NULL);
+	sem_destroy(&done);
+	topics_unref(t);
 }
 END_TEST
 
@@ -724,9 +835,11 @@ suite(void)
 	    a_slow_reader_is_caught_up_from_disk_when_memory_has_moved_on);
 	tcase_add_test(t, more_behind_than_allowed_is_told_and_begins_anew);
 	tcase_add_test(t, a_replay_in_pages_tells_what_was_pruned_meanwhile);
-	tcase_add_test(t, beginning_anew_in_mid_stream_repeats_nothing);
+	tcase_add_loop_test(t, beginning_anew_in_mid_stream_repeats_nothing, 0, 2);
 	tcase_add_test(t, a_replay_that_waits_for_its_reader_stays_what_was_asked);
 	tcase_add_test(t, many_patterns_far_behind_do_not_hold_up_a_neighbour);
+	tcase_add_test(t, D9_a_hole_in_what_a_restart_loads_is_told_to_a_pattern);
+	tcase_add_test(t, D6_a_page_holds_all_up_to_where_it_says_while_more_comes);
 	tcase_add_test(t,
 	    a_shard_too_far_behind_is_only_told_how_far_and_reads_the_log);
 	tcase_add_loop_test(t,

@@ -486,8 +486,8 @@ START_TEST(keys_survive_kill_and_restart)
 }
 END_TEST
 
-/* D8: the answer is lost on the way; the key makes the repetition safe. */
-START_TEST(a_repeated_publish_after_a_cut_connection_stores_once)
+/* The answer is lost on the way; the key makes the repetition safe. */
+START_TEST(D8_a_repeated_publish_after_a_cut_connection_stores_once)
 {
 	struct server *s = server_start(all_public, NULL);
 	int cuts = 200;
@@ -537,7 +537,7 @@ suite(void)
 	tcase_add_test(tc, a_key_on_a_batch_covers_the_batch);
 	tcase_add_test(tc, keys_survive_kill_and_restart);
 	tcase_add_test(tc,
-	    a_repeated_publish_after_a_cut_connection_stores_once);
+	    D8_a_repeated_publish_after_a_cut_connection_stores_once);
 	return su;
 }
 

@@ -12,6 +12,7 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -250,6 +251,7 @@ test_teardown(void)
 
 	servers_given(NULL, 0, NULL);
 	servers_told(NULL, NULL);
+	servers_limited(0);
 	while ((k = kept) != NULL) {
 		kept = k->next;
 		k->release(k->p);
@@ -329,7 +331,7 @@ clean_environment(void)
 {
 	static const char *const names[] = { "PATH", "HOME", "TMPDIR",
 		"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
-		"LSAN_OPTIONS", "LD_PRELOAD", "GCOV_PREFIX" };
+		"LSAN_OPTIONS", "LD_PRELOAD", "FAULT_CONTROL", "GCOV_PREFIX" };
 	const char *v[sizeof names / sizeof *names];
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -357,6 +359,26 @@ servers_told(const char *pid, const char *fds)
 {
 	told_pid = pid;
 	told_fds = fds;
+}
+
+static int descriptors_limit;
+
+void
+servers_limited(int descriptors)
+{
+	descriptors_limit = descriptors;
+}
+
+/* In the child. */
+static void
+limit(void)
+{
+	struct rlimit rl;
+
+	if (descriptors_limit == 0)
+		return;
+	rl.rlim_cur = rl.rlim_max = (rlim_t)descriptors_limit;
+	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
 /* The port of the first one, or 0. */
@@ -406,8 +428,19 @@ tell_given(void)
 static pid_t
 launch(char *const *args, const char *log)
 {
-	pid_t pid = fork();
+	sigset_t all, before;
+	pid_t pid;
 
+	/* Check ends the whole group of processes from its handlers: none of them may
+	 * run in the child before it is another program. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -418,6 +451,7 @@ launch(char *const *args, const char *log)
 		dup2(fd, STDERR_FILENO);
 		/* Nothing of the test's own may be counted as the server's. */
 		give();
+		limit();
 		clean_environment();
 		tell_given();
 		signal(SIGPIPE, SIG_DFL);
@@ -502,9 +536,7 @@ server_describe(const char *option, va_list ap)
 bool
 server_alive(struct server *s)
 {
-	int status;
-
-	if (s->pid == 0 || waitpid(s->pid, &status, WNOHANG) == s->pid) {
+	if (s->pid == 0 || waitpid(s->pid, &s->status, WNOHANG) == s->pid) {
 		s->pid = 0;
 		return false;
 	}
@@ -556,14 +588,25 @@ server_start(const char *option, ...)
 	return s;
 }
 
+void
+server_launch(struct server *s)
+{
+	ck_assert_msg(s->pid == 0, "it still runs");
+	s->pid = launch(s->args, s->log);
+}
+
+int64_t
+try_server_restart(struct server *s)
+{
+	server_launch(s);
+	return wait_ready(s);
+}
+
 int64_t
 server_restart(struct server *s)
 {
-	int64_t ms;
+	int64_t ms = try_server_restart(s);
 
-	ck_assert_msg(s->pid == 0, "it still runs");
-	s->pid = launch(s->args, s->log);
-	ms = wait_ready(s);
 	ck_assert_msg(ms >= 0, "the server did not start again: %s",
 	    read_whole(s->log));
 	return ms;
@@ -574,6 +617,36 @@ server_signal(struct server *s, int sig)
 {
 	ck_assert_int_ne(s->pid, 0);
 	kill(s->pid, sig);
+}
+
+int
+server_attempt(struct server *s)
+{
+	int64_t end = now_ms() + patience(5000);
+	int status;
+
+	ck_assert_msg(s->pid == 0, "it still runs");
+	s->pid = launch(s->args, s->log);
+	while (now_ms() < end) {
+		struct http *h = try_http_open(s);
+		struct answer *a = NULL;
+
+		if (h != NULL && try_http_send(h, "GET", "/healthz?live", "", NULL,
+		    0) == 0)
+			a = try_http_receive(h, 2000);
+		if (h != NULL)
+			http_close(h);
+		status = a != NULL ? a->status : 0;
+		answer_free(a);
+		if (status == 200)
+			return 0;
+		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+			s->pid = 0;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		}
+		poll(NULL, 0, 2);
+	}
+	return -1;
 }
 
 void
@@ -592,12 +665,11 @@ int
 server_wait(struct server *s, int ms)
 {
 	int64_t end = now_ms() + patience(ms);
-	int status;
 
 	while (s->pid != 0) {
-		if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+		if (waitpid(s->pid, &s->status, WNOHANG) == s->pid) {
 			s->pid = 0;
-			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+			return WIFEXITED(s->status) ? WEXITSTATUS(s->status) : -1;
 		}
 		if (now_ms() > end)
 			return -1;
@@ -628,6 +700,55 @@ server_refused(char **said, const char *option, ...)
 	server_kill(s);
 	*said = read_whole(s->log);
 	return code;
+}
+
+int
+program_run(char **out, char **err, const char *input, const char *arg, ...)
+{
+	struct server child = { .pid = 0 };
+	char *args[SERVER_ARGS], *files[3];
+	static int count;
+	int n = 0;
+	va_list ap;
+
+	args[n++] = fmt("%s", program());
+	va_start(ap, arg);
+	for (; arg != NULL; arg = va_arg(ap, const char *)) {
+		ck_assert_int_lt(n, SERVER_ARGS - 1);
+		args[n++] = fmt("%s", arg);
+	}
+	va_end(ap);
+	args[n] = NULL;
+	files[0] = fmt("%s", input != NULL ? input : "/dev/null");
+	files[1] = fmt("%s/program-%d.out", own_dir, count);
+	files[2] = fmt("%s/program-%d.stderr", own_dir, count++);
+	child.pid = fork();
+	ck_assert_int_ge(child.pid, 0);
+	if (child.pid == 0) {
+		for (int i = 0; i < 3; i++)
+			dup2(open(files[i], i == 0 ? O_RDONLY :
+			    O_WRONLY | O_CREAT | O_TRUNC, 0600), i);
+		clean_environment();
+		signal(SIGPIPE, SIG_DFL);
+		execv(args[0], args);
+		_exit(127);
+	}
+	n = server_wait(&child, 120000);
+	server_kill(&child);
+	if (out != NULL)
+		*out = read_whole(files[1]);
+	if (err != NULL)
+		*err = read_whole(files[2]);
+	return n;
+}
+
+void
+log_is_whole(struct server *s)
+{
+	char *out, *err;
+	int code = program_run(&out, &err, NULL, "verify", s->store, NULL);
+
+	ck_assert_msg(code == 0, "verify exits with %d and says: %s%s", code, out, err);
 }
 
 int
@@ -668,4 +789,16 @@ server_memory_kb(struct server *s)
 	char *p = strstr(status, "VmRSS:");
 
 	return p == NULL ? 0 : strtol(p + 6, NULL, 10);
+}
+
+int64_t
+server_cpu_ms(struct server *s)
+{
+	char *stat = read_whole(fmt("/proc/%d/stat", (int)s->pid));
+	char *p = strrchr(stat, ')');		/* the name may hold anything */
+	unsigned long long user, kernel;
+
+	ck_assert_msg(p != NULL && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u"
+	    " %*u %*u %llu %llu", &user, &kernel) == 2, "no CPU time in %s", stat);
+	return (int64_t)(user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
 }

@@ -59,6 +59,7 @@ void	*keep(void *p, void (*release)(void *));	/* to its end */
 
 struct server {
 	pid_t	 pid;			/* 0: not running */
+	int	 status;		/* of its end, as waitpid(2) has it */
 	int	 port, admin_port;
 	char	*dir, *store, *log;	/* log: its standard error */
 	char	*args[SERVER_ARGS];
@@ -71,6 +72,12 @@ struct server	*server_start(const char *option, ...)
 		    __attribute__((sentinel));
 /* The same server again: same ports, same store.  Returns ms until ready. */
 int64_t	server_restart(struct server *s);
+void	server_launch(struct server *s);	/* without waiting */
+/* The same, where it may end before: -1 then, and s->status tells how. */
+int64_t	try_server_restart(struct server *s);
+/* Again, where it may be that it must not start: 0 when it serves streams, though it may
+ * not publish; else its exit code, or -1: a signal, or nothing within five seconds. */
+int	server_attempt(struct server *s);
 void	server_kill(struct server *s);		/* SIGKILL, and reaped */
 void	server_signal(struct server *s, int sig);
 /* Wait for its end: the exit code, or -1 at the deadline or when a signal
@@ -81,10 +88,21 @@ bool	server_alive(struct server *s);
 int	server_descriptors(struct server *s);	/* how many it has open */
 void	server_show_descriptors(struct server *s);	/* what they are, to stdout */
 long	server_memory_kb(struct server *s);	/* VmRSS */
+int64_t	server_cpu_ms(struct server *s);	/* used so far, all threads */
+/* A number of /metrics ("streams", "streams_stalled_total"), asked for on the admin
+ * listener. */
+int64_t	server_metric(struct server *s, const char *name);
 /* Run it where it must not start: the exit code; -1 when it ran on.  What it
  * said on both outputs in *said. */
 int	server_refused(char **said, const char *option, ...)
 	    __attribute__((sentinel));
+/* Run the program with these arguments (..., NULL) and the file `input` as its standard
+ * input (NULL: none): its exit code; -1: a signal killed it, or the deadline passed.
+ * What it wrote on its outputs in *out and *err (either may be NULL). */
+int	program_run(char **out, char **err, const char *input, const char *arg, ...)
+	    __attribute__((sentinel));
+/* `fanfare verify` finds nothing wrong with the server's log, which may run. */
+void	log_is_whole(struct server *s);
 int	free_port(void);
 /* Play systemd: from now on servers are started with these descriptors (borrowed;
  * -1: a closed one) as 3, 4, ..., in LISTEN_FDS, with `names` (or NULL) in
@@ -92,6 +110,8 @@ int	free_port(void);
 void	servers_given(const int *fds, int n, const char *names);
 /* The same, with LISTEN_PID and LISTEN_FDS as they stand here. */
 void	servers_told(const char *pid, const char *fds);
+/* From now on servers may have no more descriptors than that; 0: as many as we. */
+void	servers_limited(int descriptors);
 
 /* ---- HTTP ---- */
 

@@ -482,6 +482,21 @@ publish(struct server *s, const char *topic, const char *data)
 	return fmt("%s", text_at(body_json(a), "id"));
 }
 
+int64_t
+server_metric(struct server *s, const char *name)
+{
+	struct server admin = *s;
+	char *line = fmt("\nfanfare_%s ", name), *p;
+	struct answer *a;
+
+	admin.port = s->admin_port;
+	a = get(&admin, "/metrics", "");
+	ck_assert_int_eq(a->status, 200);
+	p = strstr(a->body, line);
+	ck_assert_msg(p != NULL, "no %s in %s", name, a->body);
+	return strtoll(p + strlen(line), NULL, 10);
+}
+
 json_t *
 publish_json(struct server *s, const char *body)
 {

@@ -36,7 +36,7 @@ export async function freePorts(n) {
 	return ports;
 }
 
-export async function until(what, condition, limit_ms = 30000) {
+export async function until(what, condition, limit_ms = 60000) {
 	const end = Date.now() + limit_ms;
 
 	for (;;) {
@@ -163,7 +163,11 @@ export class Server {
 		const log = fs.openSync(this.log, 'a');
 		this.process = spawn(binary, this.args, { env: plainEnv(), stdio: ['ignore', log, log] });
 		fs.closeSync(log);
-		this.gone = once(this.process, 'exit');
+		this.isKilled = false;
+		this.gone = once(this.process, 'exit').then(([code, signal]) => {
+			if (!this.isKilled)
+				console.log(`# the server ended by itself: ${signal ?? code}\n${fs.readFileSync(this.log, 'utf8').slice(-3000).replace(/^/gm, '# ')}`);
+		});
 		await until('the server is healthy', async () => {
 			assert.equal(this.process.exitCode, null,
 				`the server ended: ${fs.readFileSync(this.log, 'utf8').slice(-2000)}`);
@@ -171,8 +175,13 @@ export class Server {
 		});
 	}
 
+	get runs() {
+		return this.process.exitCode === null && this.process.signalCode === null;
+	}
+
 	async kill(signal = 'SIGKILL') {
-		if (this.process.exitCode === null && this.process.signalCode === null)
+		this.isKilled = true;
+		if (this.runs)
 			this.process.kill(signal);
 		await this.gone;
 	}

@@ -9,7 +9,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { LIMIT, Server, atEnd, binary, finish, freePorts, launch, mint, openPage, run, site, sleep, tmp, top, until } from './harness.mjs';
+import { LIMIT, Program, Server, atEnd, binary, finish, freePorts, launch, mint, openPage, run, site, sleep, tmp, top, until } from './harness.mjs';
 import { EVENTSOURCE, ask, caddy, edit, haproxy, logs, nginx, nginxWith, open } from './proxy.mjs';
 
 const ORIGIN = 'https://www.example.com';
@@ -433,7 +433,7 @@ test('no log of a proxy has a query, a token or a referer in it', LIMIT, async (
 	}
 });
 
-test('systemd has nothing to say against the service and the socket', LIMIT, async () => {
+test('O3 systemd has nothing to say against the service and the socket, and its score is 2.0 or better', LIMIT, async () => {
 	const dir = fs.mkdtempSync(path.join(tmp, 'units-'));
 	const from = path.join(top, 'contrib', 'systemd');
 	const units = ['fanfare.service', 'fanfare.socket'].map((name) => {
@@ -444,4 +444,53 @@ test('systemd has nothing to say against the service and the socket', LIMIT, asy
 	const checked = await run('systemd-analyze', ['verify', '--man=no', ...units]);
 
 	assert.deepEqual([checked.code, checked.stderr], [0, '']);
+	const { stdout } = await run('systemd-analyze', ['security', '--offline=yes', '--no-pager', units[0]]);
+	assert.ok(Number(/exposure level for fanfare.service: ([\d.]+)/.exec(stdout)[1]) <= 2.0, stdout);
+});
+
+// System calls that a unit's SystemCallFilter= lines leave, sets resolved.
+async function allowed(unit) {
+	const left = new Set();
+	const members = async (name) => (!name.startsWith('@') ? [name] : (await Promise.all(
+		(await run('systemd-analyze', ['syscall-filter', name])).stdout.split('\n').slice(1)
+			.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')).map(members))).flat());
+
+	for (const [, not, names] of unit.matchAll(/^SystemCallFilter=(~?)(.*)$/gm))
+		for (const name of (await Promise.all(names.split(' ').map(members))).flat())
+			if (not)
+				left.delete(name);
+			else
+				left.add(name);
+	return left;
+}
+
+test('O3 the unit allows every system call that the server makes, and bare it gets no new privileges', LIMIT, async (t) => {
+	const s = await Server.make('calls', { unixSocket: true });
+	const trace = path.join(s.dir, 'trace');
+
+	await s.kill();
+	if ((await run('strace', ['-f', '-o', '/dev/null', 'true'])).code !== 0)
+		return t.skip('strace cannot trace here');
+	const traced = new Program('traced', 'strace', ['-D', '-f', '-qq', '-o', trace, binary, ...s.args]);
+	traced.start();
+	await traced.answers(`http://127.0.0.1:${s.adminPort}/healthz`);
+	const status = fs.readFileSync(`/proc/${traced.process.pid}/status`, 'utf8');
+	assert.match(status, /^Name:\s+fanfare$/m);
+	assert.match(status, /^NoNewPrivs:\s+1$/m);
+	const stream = await fetch(`${s.origin}/events?topic=**`, { headers: EVENTSOURCE });
+	for (let i = 0; i < 200; i++)
+		await s.publish('calls', i);
+	await s.history('topic=calls&after=0-1');
+	const again = await fetch(`${s.origin}/events?topic=calls&replay=100`, { headers: EVENTSOURCE });
+	for (const r of [stream, again])
+		await r.body.cancel();
+	traced.process.kill('SIGHUP');
+	await sleep(300);
+	traced.process.kill('SIGTERM');
+	await traced.gone;
+	await until('it has ended', () => /exit_group\(0\)/.test(fs.readFileSync(trace, 'utf8')));
+	const made = new Set(Array.from(fs.readFileSync(trace, 'utf8').matchAll(/^\d+ +([a-z]\w*)\(/gm), (m) => m[1]));
+	const left = await allowed(fs.readFileSync(path.join(top, 'contrib', 'systemd', 'fanfare.service'), 'utf8'));
+	assert.ok(made.size > 30 && made.has('fdatasync') && left.size > 100, [...made].join(' '));
+	assert.deepEqual([...made].filter((name) => !left.has(name)), []);
 });

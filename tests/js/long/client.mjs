@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { covers } from '../../../contrib/js/fanfare.js';
 import { BROWSERS, LIMIT, Server, atEnd, finish, launch, mint, openPage, site, sleep, until } from '../harness.mjs';
 
@@ -125,7 +125,7 @@ test('covers() agrees with the server about patterns', LIMIT, async () => {
 	await server.kill();
 });
 
-for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
+for (const name of BROWSERS) describe(name, { timeout: 900000 }, () => {
 	let browser, server, tokens;
 
 	before(async () => {
@@ -135,6 +135,11 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 			options: [...CORS.options, '--topics.authenticated=user/{sub}/**', '--topics.public=open'] });
 	}, LIMIT);
 	after(() => browser.close(), LIMIT);
+	// What a failed test left open would fail those that count streams.
+	afterEach(async () => {
+		for (const p of (await browser.pages()).filter((p) => p.url().startsWith('http')))
+			await p.close().catch(() => {});
+	}, LIMIT);
 
 	test('handlers get what their topics and names say, once each', LIMIT, async () => {
 		const p = await open(browser, server, {});

@@ -1,0 +1,123 @@
+/*
+ * http_accept.c - connections taken from the kernel's queues and given to libmicrohttpd.
+ *
+ * By us, as libmicrohttpd cannot do without descriptors: it spins when there are none
+ * left for its first connection, and after that takes no more until one of its own ends,
+ * though others have given theirs back long ago.  A listening socket that has no room,
+ * or that the system gives no descriptor for, rests: it is not watched, whoever connects
+ * waits in the kernel's queue, and it is tried again soon.
+ */
+#include "config.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+
+#include "clock.h"
+#include "http_internal.h"
+#include "log.h"
+
+#define ACCEPTS_MAX	64		/* of one listener in one pass */
+#define REST_MS		100
+#define TELL_MS		10000		/* the log hears of it this often */
+
+/* How many more it may have. */
+static size_t
+room(const struct listener *l)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon,
+	    MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info == NULL || info->num_connections >= l->max_connections ? 0 :
+	    l->max_connections - info->num_connections;
+}
+
+static void
+watch(struct listener *l, bool on)
+{
+	struct epoll_event ev = { .events = on ? EPOLLIN : 0 };
+
+	ev.data.u32 = l->watched_as;
+	if (epoll_ctl(l->http->epfd, EPOLL_CTL_MOD, l->fd, &ev) == -1)
+		log_warn("http: epoll_ctl");
+	l->resting = !on;
+}
+
+/* No more descriptors, or no memory for a socket. */
+static void
+rest(struct listener *l)
+{
+	static int64_t told_at;		/* the http thread's alone */
+	int64_t now = clock_mono_ms();
+
+	if (told_at == 0 || now - told_at >= TELL_MS) {
+		log_warn("http: a connection cannot be accepted; it waits");
+		told_at = now;
+	}
+	l->rest_until = now + REST_MS;
+	watch(l, false);
+}
+
+void
+accept_some(struct listener *l)
+{
+	struct sockaddr_storage from;
+	socklen_t len;
+	size_t left = room(l);
+	int fd;
+
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		if (left == 0) {
+			watch(l, false);
+			return;
+		}
+		len = sizeof(from);
+		fd = accept4(l->fd, (struct sockaddr *)&from, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1) {
+			switch (errno) {
+			case EAGAIN:
+				return;
+			case EINTR:
+			case ECONNABORTED:
+			/* What befell the connection itself: accept(2). */
+			case ENETDOWN:
+			case EPROTO:
+			case ENOPROTOOPT:
+			case EHOSTDOWN:
+			case ENONET:
+			case EHOSTUNREACH:
+			case EOPNOTSUPP:
+			case ENETUNREACH:
+			case EPERM:
+				continue;
+			default:
+				rest(l);
+				return;
+			}
+		}
+		/* Closed by libmicrohttpd if it cannot. */
+		(void)MHD_add_connection(l->daemon, fd, (struct sockaddr *)&from, len);
+		l->due = true;
+		left--;
+	}
+}
+
+void
+accept_again(struct listener *l)
+{
+	if (l->fd != -1 && clock_mono_ms() >= l->rest_until && room(l) > 0)
+		watch(l, true);
+}
+
+int
+accept_wait_ms(const struct listener *l, int wait_ms)
+{
+	int64_t left = l->rest_until - clock_mono_ms();
+
+	if (!l->resting || left >= wait_ms)
+		return wait_ms;
+	/* Without room it is the end of a connection that wakes the thread. */
+	return left > 0 ? (int)left : wait_ms;
+}

@@ -1,0 +1,254 @@
+/*
+ * store_wal.c - is the write-ahead log beside a database the one that belongs there, and
+ * can all of it be read?
+ *
+ * SQLite reads such a log up to the first frame whose sum is wrong and takes what follows
+ * for the torn end of a crash.  That is right for one transaction, the one that nobody
+ * has acknowledged; when whole commits stand behind such a frame, a disk has damaged what
+ * was acknowledged, and somebody must be told before they are overwritten.  The index
+ * beside it (-shm) says how far the log went when its last writer was killed.
+ *
+ * Layouts: SQLite's "WAL-mode File Format".  Nothing here writes.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store_internal.h"
+
+#define HEADER		32
+#define FRAME		24
+#define INDEX		136
+#define WAL_MAGIC	0x377f0682u	/* and one more: sums of big-endian words */
+#define WAL_VERSION	3007000u
+#define RECOVER		"restore a backup, or save what can be read with \"fanfare " \
+			"recover\""
+
+/* A log as it is walked. */
+struct wal {
+	int		 fd;
+	size_t		 page;		/* bytes */
+	bool		 big;
+	uint32_t	 s1, s2;	/* the running sum */
+	unsigned char	 salt[8];
+	unsigned char	*frame;		/* one, with its header */
+	uint32_t	 n;		/* frames read */
+	uint32_t	 whole;		/* whose sum is right, from the first */
+	uint32_t	 committed;	/* the last of these that ends a commit */
+	uint32_t	 behind;	/* commits behind the first that is wrong */
+};
+
+static uint32_t
+be32(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static uint32_t
+native32(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static void
+add_sum(struct wal *w, const unsigned char *p, size_t len)
+{
+	uint32_t a, b;
+
+	for (size_t i = 0; i + 8 <= len; i += 8) {
+		a = be32(p + i);
+		b = be32(p + i + 4);
+		if (!w->big) {
+			a = __builtin_bswap32(a);
+			b = __builtin_bswap32(b);
+		}
+		w->s1 += a + w->s2;
+		w->s2 += b + w->s1;
+	}
+}
+
+static int
+open_beside(const char *path, const char *end)
+{
+	char name[4096];
+
+	if (snprintf(name, sizeof(name), "%s%s", path, end) >= (int)sizeof(name))
+		return -1;
+	return open(name, O_RDONLY | O_CLOEXEC);
+}
+
+/* Is the next frame of this log, and its sum right?  Steps on. */
+static bool
+take_frame(struct wal *w)
+{
+	const unsigned char *f = w->frame;
+
+	if (be32(f) == 0 || memcmp(f + 8, w->salt, sizeof(w->salt)) != 0)
+		return false;
+	add_sum(w, f, 8);
+	add_sum(w, f + FRAME, w->page);
+	return w->s1 == be32(f + 16) && w->s2 == be32(f + 20);
+}
+
+/* Every frame there is, behind a header that is right. */
+static void
+walk(struct wal *w)
+{
+	size_t size = FRAME + w->page;
+	off_t at = HEADER;
+	bool good = true;
+
+	for (; pread(w->fd, w->frame, size, at) == (ssize_t)size; at += (off_t)size) {
+		w->n++;
+		if (good && (good = take_frame(w))) {
+			w->whole = w->n;
+			if (be32(w->frame + 4) != 0)
+				w->committed = w->n;
+		} else if (!good && be32(w->frame) != 0 && be32(w->frame + 4) != 0 &&
+		    memcmp(w->frame + 8, w->salt, sizeof(w->salt)) == 0)
+			w->behind++;
+	}
+}
+
+/* The header is wrong, and the index knows of nothing in it.  Does the first frame go with the sum in it, or with the sum of
+ * the rest of it?  Then it is a log that was in use; else the torn beginning of one. */
+static bool
+was_in_use(struct wal *w, const unsigned char *head)
+{
+	size_t size = FRAME + w->page;
+
+	if (pread(w->fd, w->frame, size, HEADER) != (ssize_t)size)
+		return false;
+	memcpy(w->salt, w->frame + 8, sizeof(w->salt));
+	for (int big = 0; big < 2; big++)
+		for (int own = 0; own < 2; own++) {
+			w->big = big != 0;
+			w->s1 = w->s2 = 0;
+			if (own)
+				add_sum(w, head, 24);
+			else {
+				w->s1 = be32(head + 24);
+				w->s2 = be32(head + 28);
+			}
+			if (take_frame(w))
+				return true;
+		}
+	return false;
+}
+
+/* How many frames the index knows that the database does not hold yet; of which log is
+ * in `salt`. */
+static uint32_t
+index_frames(const char *path, unsigned char salt[8])
+{
+	unsigned char b[INDEX];
+	uint32_t max, done;
+	ssize_t n;
+	int fd;
+
+	if ((fd = open_beside(path, "-shm")) == -1)
+		return 0;
+	n = pread(fd, b, sizeof(b), 0);
+	close(fd);
+	/* Its header stands there twice. */
+	if (n != INDEX || memcmp(b, b + 48, 48) != 0 ||
+	    native32(b) != WAL_VERSION || b[12] == 0)
+		return 0;
+	memcpy(salt, b + 32, 8);
+	max = native32(b + 16);
+	done = native32(b + 96);
+	return max > done ? max : 0;
+}
+
+static int
+check_frames(const char *path, struct wal *w, off_t size, char *err,
+    size_t err_size)
+{
+	unsigned char head[HEADER], salt[8];
+	uint32_t known = index_frames(path, salt);
+
+	if (size <= HEADER || pread(w->fd, head, HEADER, 0) != HEADER) {
+		if (known == 0)
+			return 0;
+		snprintf(err, err_size, "%s-wal: %s, but %s-shm knows of %u pages of "
+		    "committed events in it; put it back, or %s", path,
+		    size == -1 ? "missing" : "cut off", path, known, RECOVER);
+		return -1;
+	}
+	w->big = (be32(head) & 1) != 0;
+	add_sum(w, head, 24);
+	if ((be32(head) & ~1u) != WAL_MAGIC || be32(head + 4) != WAL_VERSION ||
+	    w->s1 != be32(head + 24) || w->s2 != be32(head + 28)) {
+		if (known == 0 && !was_in_use(w, head))
+			return 0;
+		snprintf(err, err_size, "%s-wal: damaged at its beginning, and its "
+		    "events cannot be read; %s", path, RECOVER);
+		return -1;
+	}
+	memcpy(w->salt, head + 16, sizeof(w->salt));
+	walk(w);
+	if (w->behind > 1) {
+		snprintf(err, err_size, "%s-wal: damaged at page %u, with %u commits "
+		    "behind it that cannot be read; %s", path, w->whole + 1, w->behind,
+		    RECOVER);
+		return -1;
+	}
+	if (known > w->committed && memcmp(salt, w->salt, sizeof(salt)) == 0) {
+		snprintf(err, err_size, "%s-wal: damaged or cut off behind page %u of %u; "
+		    "%s", path, w->committed, known, RECOVER);
+		return -1;
+	}
+	return 0;
+}
+
+int
+wal_check(const char *path, char *err, size_t err_size)
+{
+	struct wal w = { .fd = open_beside(path, "-wal") };
+	unsigned char db[100] = { 0 };
+	off_t size = -1;
+	bool is_copy;
+	int fd, rc = 0;
+
+	/* What cannot be read here, SQLite will say. */
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1 ||
+	    pread(fd, db, sizeof(db), 0) != sizeof(db) ||
+	    memcmp(db, "SQLite format 3", 16) != 0)
+		goto out;
+	if (w.fd != -1)
+		size = lseek(w.fd, 0, SEEK_END);
+	is_copy = db[18] == 1 && db[19] == 1;
+	if (is_copy && size > 0) {
+		snprintf(err, err_size, "%s-wal: left over from another database than "
+		    "%s, which is a restored backup; remove %s-wal and %s-shm", path,
+		    path, path, path);
+		rc = -2;
+		goto out;
+	}
+	w.page = (size_t)db[16] << 8 | db[17];
+	if (w.page == 1)
+		w.page = 65536;
+	if (is_copy || w.page < 512 || (w.page & (w.page - 1)) != 0)
+		goto out;
+	if ((w.frame = malloc(FRAME + w.page)) == NULL) {
+		snprintf(err, err_size, "out of memory");
+		rc = -1;
+		goto out;
+	}
+	rc = check_frames(path, &w, size, err, err_size);
+out:
+	free(w.frame);
+	if (fd != -1)
+		close(fd);
+	if (w.fd != -1)
+		close(w.fd);
+	return rc;
+}
