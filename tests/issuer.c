@@ -164,7 +164,7 @@ say(int fd, const char *status, const char *headers, const char *body)
 static bool
 answer(struct endpoint *e, int fd)
 {
-	static char junk[65536];
+	char junk[16384];
 	struct timeval second = { 2, 0 };
 	int i;
 
@@ -193,7 +193,7 @@ answer(struct endpoint *e, int fd)
 	case HUGE_BODY:
 		send_all(fd, "HTTP/1.1 200 OK\r\n\r\n{\"keys\":[", 28);
 		memset(junk, ' ', sizeof junk);
-		for (i = 0; i < 64; i++)
+		for (i = 0; i < 256; i++)
 			send_all(fd, junk, sizeof junk);
 		return true;
 	case NOTHING_OF_USE:
