@@ -263,77 +263,6 @@ load_rules(struct auth *a, const struct auth_conf *c, char *err, size_t size)
 
 /* Building */
 
-static int
-copy_option(char **out, const char *value, char *err, size_t size)
-{
-	if (value == NULL || value[0] == '\0')
-		return 0;
-	if ((*out = strdup(value)) == NULL)
-		return auth_say(err, size, "auth: out of memory");
-	return 0;
-}
-
-static int64_t
-clamp_span(int64_t ms)
-{
-	if (ms < 0)
-		return 0;
-	return ms > AUTH_TIME_MAX_MS ? AUTH_TIME_MAX_MS : ms;
-}
-
-static int
-load_issuer(struct auth_issuer *is, const struct auth_conf *c, char *err,
-    size_t size)
-{
-	static const char *const taken[] = {
-		"iss", "aud", "sub", "exp", "nbf", "iat", "jti",
-	};
-	const char *claim = c->grants_claim;
-	size_t i;
-
-	if (auth_load_key(&is->key, c, err, size) == -1)
-		return -1;
-	if (claim == NULL || claim[0] == '\0')
-		claim = "fanfare";
-	for (i = 0; i < sizeof taken / sizeof taken[0]; i++)
-		if (strcmp(claim, taken[i]) == 0)
-			return auth_say(err, size, "auth.grants_claim: claim %s "
-			    "has another meaning: choose another name", claim);
-	if (!text_is_utf8(claim, strlen(claim)) ||
-	    text_has_control(claim, strlen(claim)))
-		return auth_say(err, size, "auth.grants_claim: not UTF-8 text");
-	if (copy_option(&is->grants_claim, claim, err, size) == -1 ||
-	    copy_option(&is->issuer, c->issuer, err, size) == -1 ||
-	    copy_option(&is->audience, c->audience, err, size) == -1)
-		return -1;
-	is->leeway_ms = clamp_span(c->leeway_ms);
-	is->grace_ms = clamp_span(c->grace_ms);
-	if (is->key.p != NULL) {
-		/* A token for the old issuer or audience is no longer good, so
-		 * it counts as another key. */
-		struct auth_bytes id[] = {
-			{ "token key", 9 }, { is->key.p, is->key.len },
-			{ is->issuer != NULL ? is->issuer : "",
-			    is->issuer != NULL ? strlen(is->issuer) : 0 },
-			{ is->audience != NULL ? is->audience : "",
-			    is->audience != NULL ? strlen(is->audience) : 0 },
-		};
-
-		if (auth_hash_parts(&is->key_id, id, 4) == -1)
-			return auth_say(err, size, "auth: out of memory");
-	}
-	return 0;
-}
-
-static void
-issuer_fini(struct auth_issuer *is)
-{
-	auth_key_fini(&is->key);
-	free(is->issuer);
-	free(is->audience);
-	free(is->grants_claim);
-}
-
 struct auth *
 auth_new(const struct auth_conf *c, char *err, size_t err_size)
 {
@@ -346,20 +275,14 @@ auth_new(const struct auth_conf *c, char *err, size_t err_size)
 	a->refs = 1;
 	TAILQ_INIT(&a->cache.list);
 	if ((a->cache.map = map_new()) == NULL ||
-	    (a->jobs = map_new()) == NULL ||
-	    (a->issuers = calloc(1, sizeof *a->issuers)) == NULL) {
+	    (a->jobs = map_new()) == NULL) {
 		(void)auth_say(err, err_size, "auth: out of memory");
 		goto fail;
 	}
-	a->n_issuers = 1;
 	if (auth_load_api_keys(a, c, err, err_size) == -1 ||
-	    load_issuer(&a->issuers[0], c, err, err_size) == -1 ||
+	    auth_load_issuers(a, c, err, err_size) == -1 ||
 	    load_rules(a, c, err, err_size) == -1)
 		goto fail;
-	if (a->issuers[0].key.p == NULL) {
-		issuer_fini(&a->issuers[0]);
-		a->n_issuers = 0;
-	}
 	if (a->n_api_keys == 0 && a->n_issuers == 0 && !c->allow_none) {
 		(void)auth_say(err, err_size, "no key at all, so nobody could "
 		    "publish: set auth.api_keys to NAME:SECRET with a secret that "
@@ -386,7 +309,6 @@ void
 auth_free(struct auth *a)
 {
 	struct auth_cached *e;
-	size_t i;
 
 	if (a == NULL || --a->refs > 0)
 		return;
@@ -397,9 +319,7 @@ auth_free(struct auth *a)
 	if (a->jobs != NULL)
 		map_free(a->jobs);
 	auth_api_keys_fini(a);
-	for (i = 0; i < a->n_issuers; i++)
-		issuer_fini(&a->issuers[i]);
-	free(a->issuers);
+	auth_issuers_fini(a);
 	auth_patterns_fini(&a->public);
 	auth_patterns_fini(&a->rules);
 	auth_patterns_fini(&a->claim_names);
@@ -421,15 +341,43 @@ auth_is_cached(const struct auth *a, const unsigned char hash[AUTH_HASH_SIZE])
 size_t
 auth_key_ids(const struct auth *a, uint64_t *out, size_t max)
 {
-	size_t i, n = 0;
+	const struct auth_keys *keys;
+	size_t i, j, n = 0;
 
 	for (i = 0; i < a->n_api_keys; i++, n++)
 		if (n < max)
 			out[n] = a->api_keys[i].grants->key_id;
-	for (i = 0; i < a->n_issuers; i++, n++)
-		if (n < max)
-			out[n] = a->issuers[i].key_id;
+	for (i = 0; i < a->n_issuers; i++) {
+		if (a->issuers[i].source == NULL ||
+		    (keys = a->issuers[i].source->keys) == NULL)
+			continue;
+		for (j = 0; j < keys->n; j++, n++)
+			if (n < max)
+				out[n] = auth_key_id(&a->issuers[i],
+				    &keys->v[j]);
+	}
 	return n;
+}
+
+int
+auth_cache_keep(struct auth *a)
+{
+	size_t i, n = auth_key_ids(a, NULL, 0);
+	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof *ids);
+	struct auth_cached *e, *next;
+
+	if (ids == NULL)
+		return -1;
+	(void)auth_key_ids(a, ids, n);
+	for (e = TAILQ_FIRST(&a->cache.list); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, link);
+		for (i = 0; i < n && ids[i] != e->grants->key_id; i++)
+			;
+		if (i == n)
+			cache_drop(&a->cache, e);
+	}
+	free(ids);
+	return 0;
 }
 
 /* Verifying */
@@ -465,10 +413,12 @@ auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 		end_ms += is->grace_ms;
 	if (now_ms >= end_ms) {
 		auth_format_span(span, now_ms - g->exp_ms);
+		if (use == AUTH_PUBLISH && is->grace_ms > 0)
+			return auth_refuse(r, PROBLEM_TOKEN_EXPIRED, "the token "
+			    "expired %s ago (claim exp); %s.grace is not for "
+			    "publishing", span, is->section);
 		return auth_refuse(r, PROBLEM_TOKEN_EXPIRED,
-		    "the token expired %s ago (claim exp)%s", span,
-		    use == AUTH_PUBLISH && is->grace_ms > 0 ?
-		    "; auth.grace is not for publishing" : "");
+		    "the token expired %s ago (claim exp)", span);
 	}
 	return 0;
 }
@@ -502,6 +452,7 @@ verify_token(struct auth *a, const char *p, size_t len, enum auth_use use,
 	struct auth_cache *c = &a->cache;
 	struct auth_cached *e;
 	struct auth_grants *g;
+	struct auth_token t;
 	bool over;
 
 	if (a->n_issuers == 0) {
@@ -529,9 +480,10 @@ verify_token(struct auth *a, const char *p, size_t len, enum auth_use use,
 		return NULL;
 	}
 	c->misses++;
-	*issuer = &a->issuers[0];
-	g = auth_token_read(*issuer, &a->claim_names, p, len, r);
-	if (g == NULL)
+	if (auth_token_split(p, len, &t, r) == -1 ||
+	    (*issuer = auth_route(a, t.part[1], r)) == NULL ||
+	    (g = auth_token_read(*issuer, (*issuer)->source->keys,
+	    &a->claim_names, p, len, r)) == NULL)
 		return NULL;
 	if (auth_judge_time(*issuer, g, use, now_ms, r) == -1) {
 		auth_grants_unref(g);

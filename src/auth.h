@@ -1,10 +1,11 @@
 /*
  * auth.h - who may publish and who may subscribe.
  *
- * Holds API keys, the token key and the topic rules of DESIGN.md 2.  One struct
- * auth is immutable but for its cache of verified tokens, and belongs to the thread
- * that uses it (the http thread); a reload makes a new one.  What takes long to
- * verify is left to the threads of auth_pool.h.  jwt.h stays in auth*.c.
+ * Holds API keys, the issuers of tokens with their keys, and the topic rules of
+ * DESIGN.md 2.  One struct auth is immutable but for its cache of verified tokens and
+ * the keys that are fetched (auth_fetch.h), and belongs to the thread that uses it (the
+ * http thread); a reload makes a new one.  What takes long to verify is left to the
+ * threads of auth_pool.h.  jwt.h stays in auth*.c.
  *
  * Never is a token, a secret or a claim's value logged from here.
  */
@@ -20,16 +21,26 @@
 
 struct auth;
 
+/* Who signs tokens: [auth], the house, or an [auth.NAME]. */
+struct auth_issuer_conf {
+	const char		*name;		/* NULL: the house */
+	const char		*key;		/* HMAC secret or PEM public key */
+	const char		*key_file;
+	const char		*jwks;		/* a file, or a URL */
+	const char		*issuer, *audience;
+	const char		*grants_claim;	/* "fanfare" */
+	int64_t			 leeway_ms, grace_ms;
+	bool			 reads_only;	/* its tokens never publish */
+};
+
 /* All strings are borrowed during auth_new() alone.  Lists end in NULL; NULL and ""
  * both stand for "not set". */
 struct auth_conf {
 	const char *const	*api_keys;	/* NAME:SECRET[:PATTERN ...] */
 	const char		*api_keys_file;	/* one such line each; # comments */
-	const char		*key;		/* HMAC secret or PEM public key */
-	const char		*key_file;
-	const char		*issuer, *audience;
-	const char		*grants_claim;	/* "fanfare" */
-	int64_t			 leeway_ms, grace_ms;
+	struct auth_issuer_conf	 house;		/* judges what no other does */
+	const struct auth_issuer_conf *issuers;	/* each has name, key, issuer */
+	size_t			 n_issuers;
 	const char *const	*public_topics;		/* patterns */
 	const char *const	*authenticated_topics;	/* patterns with {claim} */
 	bool			 allow_none;	/* no key at all is no error */
@@ -43,7 +54,8 @@ struct auth_conf {
  * A file with a secret must have no permission bit for others, a file with a public
  * key must not be writable by others.  One line end (LF or CRLF) at the end of a key
  * file is dropped.
- * Logs each key's type and fingerprint at info level.
+ * Logs each key's type and fingerprint at info level.  A JWKS that has a URL is not
+ * fetched here.
  */
 struct auth	*auth_new(const struct auth_conf *c, char *err, size_t err_size);
 /* Its owner lets go of it: the keys stay while a check under way reads them. */
@@ -62,7 +74,8 @@ struct auth_identity {
 	uint64_t	 key_id;	/* of the key that vouches; 0 = nobody.  Equal
 					 * after a reload iff that key is still there
 					 * (an API key's also covers name and patterns,
-					 * a token key's issuer and audience) */
+					 * a token key's issuer and audience).  A
+					 * JWKS has one for each key in it */
 	bool		 is_api_key;
 	enum auth_use	 use;		/* what it was verified for */
 	char		*sub;		/* claim `sub`; NULL when none or empty */
@@ -107,6 +120,18 @@ bool	auth_may_subscribe(const struct auth *a,
 
 /* The ids of all keys held (see key_id); returns how many, writes at most `max`. */
 size_t	auth_key_ids(const struct auth *a, uint64_t *out, size_t max);
+/* Forget tokens that a key vouched for which is gone.  0, or -1: no memory. */
+int	auth_cache_keep(struct auth *a);
+/* What was fetched for `old` counts for `a` too, where both name the same URL. */
+void	auth_inherit(struct auth *a, const struct auth *old);
+/* The state of each JWKS that is fetched, as lines of /metrics. */
+void	auth_render_metrics(const struct auth *a, struct buf *b);
+
+/* A JWKS is a URL when it begins with http:// or https://. */
+bool	auth_is_url(const char *text);
+/* May keys be fetched from there?  https, or http on this machine.  False: `why`
+ * completes "URL ...". */
+bool	auth_url_is_good(const char *url, char *why, size_t size);
 
 /* For the command line: tokens and keys made and explained. */
 struct auth_mint {

@@ -125,19 +125,21 @@ put_note(const struct auth_issuer *is, const char *name, const json_t *v,
 		put_time(g->exp_ms, now_ms);
 		if (is->grace_ms > 0) {
 			auth_format_span(span, is->grace_ms);
-			(void)printf("; for subscribing %s longer (auth.grace)",
-			    span);
+			(void)printf("; for subscribing %s longer (%s.grace)",
+			    span, is->section);
 		}
 	} else if (strcmp(name, "nbf") == 0 && g->nbf_ms != 0)
 		put_time(g->nbf_ms, now_ms);
 	else if (strcmp(name, "iss") == 0 && is->issuer != NULL)
-		(void)printf("; auth.issuer is \"%s\"", is->issuer);
+		(void)printf("; %s.issuer is \"%s\"", is->section, is->issuer);
 	else if (strcmp(name, "aud") == 0 && is->audience != NULL)
-		(void)printf("; auth.audience is \"%s\"", is->audience);
+		(void)printf("; %s.audience is \"%s\"", is->section,
+		    is->audience);
 	else if (strcmp(name, "iss") == 0 && v != NULL)
-		(void)fputs("; not compared: auth.issuer is not set", stdout);
+		(void)printf("; not compared: %s.issuer is not set", is->section);
 	else if (strcmp(name, "aud") == 0 && v != NULL)
-		(void)fputs("; not compared: auth.audience is not set", stdout);
+		(void)printf("; not compared: %s.audience is not set",
+		    is->section);
 	else if (strcmp(name, "sub") == 0 && g->sub == NULL)
 		(void)fputs("; topics.authenticated needs it", stdout);
 }
@@ -201,36 +203,108 @@ explain_others(const struct auth *a, const struct auth_issuer *is,
 	}
 }
 
+static void
+put_key(const struct auth_issuer *is, const struct auth_key *k, const char *after)
+{
+	char accepted[64];
+
+	auth_format_algs(accepted, sizeof accepted, k->algs);
+	(void)printf("%s: ", is->from);
+	if (k->kid != NULL) {
+		(void)fputs("kid ", stdout);
+		put_safe(k->kid, strlen(k->kid));
+		(void)fputs(", ", stdout);
+	}
+	(void)printf("%s, fingerprint %s, accepts %s%s\n", k->what, k->print,
+	    accepted, after);
+}
+
+/* The keys that may have signed it: how many; 0: told. */
+static size_t
+explain_keys(const struct auth_issuer *is, const json_t *header,
+    const struct auth_key *may[AUTH_TRIES])
+{
+	const struct auth_keys *keys = is->source->keys;
+	char why[256];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	size_t i, n;
+
+	n = auth_pick_keys(is, keys, header, may, &r);
+	if (n == 0) {
+		put_label("key", MARK_NO);
+		(void)printf("%s\n", why);
+		for (i = 0; keys != NULL && i < keys->n; i++) {
+			put_label("", MARK_NONE);
+			put_key(is, &keys->v[i], "");
+		}
+	}
+	for (i = 0; i < n; i++) {
+		put_label("key", MARK_OK);
+		put_key(is, may[i], n > 1 ? "; the token names none, so each is "
+		    "tried" : "");
+	}
+	return n;
+}
+
 /* The header and the signature; false when the signature is not good. */
 static bool
 explain_signature(const struct auth_issuer *is, const char *p, size_t len,
     const struct auth_token *t, const json_t *header)
 {
-	char why[256], accepted[64];
+	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	const struct auth_key *may[AUTH_TRIES];
+	size_t i, n, fit = 0;
 	enum auth_alg alg;
 
-	auth_format_algs(accepted, sizeof accepted, is->key.algs);
-	put_label("key", MARK_OK);
-	(void)printf("%s: %s, fingerprint %s, accepts %s\n", is->key.from,
-	    is->key.what, is->key.print, accepted);
-	if (auth_token_header(&is->key, header, &alg, &r) == -1) {
-		put_label("header", MARK_NO);
+	n = explain_keys(is, header, may);
+	(void)snprintf(why, sizeof why, "not looked at, for there is no key");
+	for (i = 0; i < n; i++)
+		if (auth_token_header(is, may[i], header, &alg, &r) == 0)
+			may[fit++] = may[i];
+	put_label("header", fit > 0 ? MARK_OK : MARK_NO);
+	if (fit == 0) {
 		(void)printf("%s\n", why);
 		put_label("signature", MARK_NO);
-		(void)puts("not checked, for the header is not accepted");
+		(void)puts(n == 0 ? "not checked, for there is no key" :
+		    "not checked, for the header is not accepted");
 		return false;
 	}
-	put_label("header", MARK_OK);
 	(void)printf("alg %s\n", auth_alg_name(alg));
-	if (auth_token_signature(&is->key, alg, p, len, t, &r) == -1) {
-		put_label("signature", MARK_NO);
+	for (i = 0; i < fit; i++)
+		if (auth_token_signature(is, may[i], alg, p, len, t, &r) == 0)
+			break;
+	put_label("signature", i < fit ? MARK_OK : MARK_NO);
+	if (i == fit) {
 		(void)printf("%s\n", why);
 		return false;
 	}
-	put_label("signature", MARK_OK);
-	(void)printf("made with the key that %s names\n", is->key.from);
+	(void)printf("made with the key that %s names%s%s\n", is->from,
+	    fit > 1 ? ", fingerprint " : "", fit > 1 ? may[i]->print : "");
 	return true;
+}
+
+/* Who judges it; NULL: nobody, and told. */
+static const struct auth_issuer *
+explain_judge(const struct auth *a, struct auth_bytes payload)
+{
+	char why[256];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	const struct auth_issuer *is = NULL;
+
+	if (a->n_issuers > 0)
+		is = auth_route(a, payload, &r);
+	if (is == NULL) {
+		put_label("key", MARK_NO);
+		(void)printf("%s\n", a->n_issuers == 0 ? "there is none to check "
+		    "tokens with: set auth.key" : why);
+	} else if (a->n_issuers > 1) {
+		put_label("judged by", MARK_OK);
+		(void)printf("[%s]%s\n", is->section, is != &a->issuers[0] ?
+		    ", whose issuer is the claim iss" :
+		    ": no [auth.NAME] has the claim iss as its issuer");
+	}
+	return is;
 }
 
 /* The rules that this token opens, and those that it does not, and why. */
@@ -268,11 +342,14 @@ explain_rules(const struct auth *a, const struct auth_grants *g)
 /* What it opens; how many things beside public topics. */
 static size_t
 explain_grants(const struct auth *a, const struct auth_grants *g,
-    const char *claim)
+    const struct auth_issuer *is)
 {
 	size_t open;
 
-	put_list("publish to:", &g->publish, "(nothing)");
+	if (is != NULL && is->reads_only)
+		(void)printf("  publish nothing: %s.publish is no\n", is->section);
+	else
+		put_list("publish to:", &g->publish, "(nothing)");
 	put_list("subscribe to:", &g->subscribe, "(nothing)");
 	open = g->publish.n + g->subscribe.n;
 	if (!g->is_api_key)
@@ -283,7 +360,8 @@ explain_grants(const struct auth *a, const struct auth_grants *g,
 		(void)printf("It grants nothing of its own.  To open a topic, the "
 		    "token needs a claim like\n  \"%s\": {\"subscribe\": "
 		    "[\"scores/**\"]}\nor a sub and a rule in "
-		    "topics.authenticated, like user/{sub}/**\n", claim);
+		    "topics.authenticated, like user/{sub}/**\n",
+		    is != NULL ? is->grants_claim : "fanfare");
 	return open;
 }
 
@@ -301,7 +379,7 @@ explain_api_key(const struct auth *a, const char *p, size_t len)
 	put_label("API key", MARK_OK);
 	(void)printf("%s, fingerprint %s; never expires\n", k->name, k->print);
 	(void)puts("\nIt may");
-	(void)explain_grants(a, k->grants, "");
+	(void)explain_grants(a, k->grants, NULL);
 	return true;
 }
 
@@ -355,12 +433,8 @@ explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
 	}
 	put_label("format", MARK_OK);
 	(void)printf("a signed token of %zu bytes\n", len);
-	if (a->n_issuers == 0) {
-		put_label("key", MARK_NO);
-		(void)puts("there is none to check tokens with: set auth.key");
+	if ((is = explain_judge(a, t.part[1])) == NULL)
 		goto done;
-	}
-	is = &a->issuers[0];
 	good = explain_signature(is, p, len, &t, header);
 	if (!good)
 		(void)puts("The claims below are what the token says; nobody vouches "
@@ -374,7 +448,7 @@ explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
 		goto done;
 	good = explain_verdict(a, p, len, now_ms);
 	(void)printf("\n%s\n", good ? "It may" : "If that were mended, it could");
-	open = explain_grants(a, g, is->grants_claim);
+	open = explain_grants(a, g, is);
 	if (!good)
 		open = 0;
 done:

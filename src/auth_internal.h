@@ -3,6 +3,9 @@
  *
  * auth.c		what an identity may do; the cache; the public face
  * auth_keys.c		from configuration to keys that can be trusted
+ * auth_issuer.c	who signs tokens, with which keys; who judges which token
+ * auth_jwks.c		from a JWKS to keys
+ * auth_fetch.c		JWKS that have a URL, on a thread of its own
  * auth_token.c		from a token to grants, or the reason why not
  * auth_signature.c	RSA and EC signatures
  * auth_pool.c		the same, for slow signatures, on threads of their own
@@ -28,6 +31,7 @@
 #include <openssl/types.h>
 
 #include "auth.h"
+#include "text.h"
 
 #define AUTH_TOKEN_MAX		8192	/* bytes; libjwt copies it to the stack */
 #define AUTH_JSON_DEPTH		32	/* jansson recurses, up to 2,048 deep */
@@ -50,19 +54,44 @@ struct auth_key {
 	EVP_PKEY	*parsed;	/* of a public key, else NULL */
 	bool		 is_secret;
 	unsigned int	 algs;		/* those it accepts, 1 << enum auth_alg */
-	const char	*from;		/* "auth.key" or "auth.key_file" */
+	char		*kid;		/* its name in a JWKS; NULL: none */
 	char		 what[48];	/* "an HMAC secret of 43 bytes" */
 	char		 print[9];	/* fingerprint */
 };
 
-/* Who signs tokens: one key and what we ask of its tokens.  Immutable. */
+/* The keys of an issuer: one, or a JWKS.  Immutable once made; refs are the owner's. */
+struct auth_keys {
+	unsigned int	 refs;
+	struct auth_key	*v;
+	size_t		 n;
+};
+
+/*
+ * Where they come from.  All of it is the owner's; a job that is judged elsewhere has
+ * its own reference of the keys.  Shared by issuers with the same URL, and by the
+ * struct auth before a reload.
+ */
+struct auth_source {
+	unsigned int	 refs;
+	char		*url;		/* NULL: they never change */
+	struct auth_keys *keys;		/* NULL: never fetched */
+	int64_t		 fetched_ms;	/* monotonic: when those keys came */
+	int64_t		 tried_ms;	/* monotonic: the last attempt began; 0: none */
+	bool		 failing;	/* that one failed */
+	uint64_t	 refreshes, failures;
+};
+
+/* Who signs tokens, and what we ask of them.  Immutable but for *source. */
 struct auth_issuer {
-	struct auth_key	 key;
-	uint64_t	 key_id;	/* of key, issuer and audience together */
+	char		*section;	/* "auth" or "auth.NAME" */
+	char		 from[64];	/* "auth.NAME.key_file" */
+	bool		 is_jwks;	/* kid selects among the keys */
+	struct auth_source *source;	/* NULL: it has no key */
 	char		*issuer;	/* NULL: claim iss is not looked at */
 	char		*audience;	/* NULL: claim aud is not looked at */
 	char		*grants_claim;
 	int64_t		 leeway_ms, grace_ms;
+	bool		 reads_only;
 };
 
 struct auth_pattern {
@@ -123,8 +152,8 @@ struct auth_cache {
 };
 
 /*
- * Invariant: all but refs, cache and jobs is read by workers (auth_pool.c) and never
- * changes; those three are the owner's.
+ * Invariant: all but refs, cache, jobs and what sources hold is read by workers
+ * (auth_pool.c) and never changes; those are the owner's.
  */
 struct auth {
 	unsigned int	 refs;		/* its owner's, and one for each job */
@@ -137,6 +166,11 @@ struct auth {
 	struct auth_patterns claim_names;	/* named by rules, each once */
 	struct auth_cache cache;
 	struct map	*jobs;		/* under way: hash -> struct auth_job */
+};
+
+struct auth_bytes {
+	const void	*p;
+	size_t		 len;
 };
 
 /* Where a refusal goes. */
@@ -184,22 +218,49 @@ int	auth_identify(struct auth_identity *id, struct auth_grants *g,
 void	auth_format_span(char out[AUTH_SPAN_SIZE], int64_t ms);
 
 /* auth_keys.c */
-struct auth_bytes {
-	const void	*p;
-	size_t		 len;
-};
 const char *auth_alg_name(enum auth_alg alg);
 void	auth_format_algs(char *out, size_t size, unsigned int algs);
 /* SHA-256 of bytes, and of parts that cannot run into each other.  0 or -1. */
 int	auth_hash(unsigned char out[AUTH_HASH_SIZE], const void *p, size_t len);
 int	auth_hash_parts(uint64_t *out, const struct auth_bytes *v, size_t n);
-/* Fill in `k` from auth.key or auth.key_file; nothing when neither is set. */
-int	auth_load_key(struct auth_key *k, const struct auth_conf *c, char *err,
-	    size_t size);
+/* The keys of is->from, whichever of key, key_file and (a file) jwks `c` has.  NULL:
+ * `err`. */
+struct auth_keys *auth_load_keys(struct auth_issuer *is,
+	    const struct auth_issuer_conf *c, char *err, size_t size);
+/* Fill in a zeroed `k` from a public key, which it takes; `from` is for `err`. */
+int	auth_key_from_public(struct auth_key *k, EVP_PKEY *pk, const char *from,
+	    char *err, size_t size);
 void	auth_key_fini(struct auth_key *k);
 int	auth_load_api_keys(struct auth *a, const struct auth_conf *c, char *err,
 	    size_t size);
 void	auth_api_keys_fini(struct auth *a);
+
+/* auth_issuer.c */
+/* The issuers of `c`, the house first; none at all when nobody has a key. */
+int	auth_load_issuers(struct auth *a, const struct auth_conf *c, char *err,
+	    size_t size);
+void	auth_issuers_fini(struct auth *a);
+struct auth_keys *auth_keys_new(void);		/* no key yet, one reference */
+struct auth_keys *auth_keys_ref(struct auth_keys *keys);	/* NULL stays NULL */
+void	auth_keys_unref(struct auth_keys *keys);
+/* Who judges a token with this payload?  NULL and *r: nobody does. */
+const struct auth_issuer *auth_route(const struct auth *a,
+	    struct auth_bytes payload, struct auth_refusal *r);
+/* Does the header name a key that is not there, but might be on the next fetch? */
+bool	auth_lacks_key(const struct auth_issuer *is, struct auth_bytes header);
+/* The keys that may have signed a token with this header: how many.  0 and *r: none. */
+#define AUTH_TRIES	4
+size_t	auth_pick_keys(const struct auth_issuer *is, const struct auth_keys *keys,
+	    const json_t *header, const struct auth_key *out[AUTH_TRIES],
+	    struct auth_refusal *r);
+/* The id of grants that this key vouches for.  0: no memory. */
+uint64_t auth_key_id(const struct auth_issuer *is, const struct auth_key *k);
+
+/* auth_jwks.c: any thread */
+/* The keys of a JWKS that are of use; what is not is logged.  NULL and `err`: there is
+ * none.  `from` is where it came from. */
+struct auth_keys *auth_jwks_read(const char *from, const char *p, size_t len,
+	    char *err, size_t size);
 
 /* auth_token.c: pure but for debug lines, so any thread may */
 struct auth_token {
@@ -207,14 +268,18 @@ struct auth_token {
 };
 int	auth_token_split(const char *p, size_t len, struct auth_token *t,
 	    struct auth_refusal *r);
+/* Not nested deeper than AUTH_JSON_DEPTH? */
+bool	auth_json_is_shallow(const char *p, size_t len);
 /* Returns new the object in a segment; `what` names it in the refusal. */
 json_t	*auth_token_object(struct auth_bytes part, const char *what,
 	    struct auth_refusal *r);
-int	auth_token_header(const struct auth_key *k, const json_t *header,
-	    enum auth_alg *alg, struct auth_refusal *r);
-int	auth_token_signature(const struct auth_key *k, enum auth_alg alg,
-	    const char *p, size_t len, const struct auth_token *t,
-	    struct auth_refusal *r);
+int	auth_token_header(const struct auth_issuer *is, const struct auth_key *k,
+	    const json_t *header, enum auth_alg *alg, struct auth_refusal *r);
+int	auth_token_signature(const struct auth_issuer *is, const struct auth_key *k,
+	    enum auth_alg alg, const char *p, size_t len,
+	    const struct auth_token *t, struct auth_refusal *r);
+/* Returns new the bytes of base64url text, with a NUL behind them; NULL: it is none. */
+char	*auth_base64url(const char *p, size_t len, size_t *out_len);
 
 /* auth_signature.c: did the public key sign this text?  Also false without memory.  Any
  * thread. */
@@ -234,9 +299,10 @@ const char *auth_check_name(const struct auth_issuer *is,
 /* Keep those claims that rules name and that can stand in a topic. */
 int	auth_token_claims(const struct auth_patterns *names, const json_t *claims,
 	    struct auth_grants *g);
-/* All of it but the times.  Returns new the grants, or NULL and *r. */
+/* All of it but the times, by these keys of the issuer.  Returns new the grants, or NULL
+ * and *r. */
 struct auth_grants *auth_token_read(const struct auth_issuer *is,
-	    const struct auth_patterns *names, const char *p, size_t len,
-	    struct auth_refusal *r);
+	    const struct auth_keys *keys, const struct auth_patterns *names,
+	    const char *p, size_t len, struct auth_refusal *r);
 
 #endif

@@ -40,6 +40,7 @@
 #define SECRET_MIN	20		/* characters of an API key's secret */
 
 #define ALL_RS	(1u << AUTH_RS256 | 1u << AUTH_RS384 | 1u << AUTH_RS512)
+#define JWKS_FILE_MAX	(256 * 1024)
 
 struct file {
 	char		*p;		/* NUL-terminated */
@@ -287,13 +288,15 @@ key_from_secret(struct auth_key *k, const char *from, const char *p, size_t len,
 		    "PEM form: it must begin with -----BEGIN PUBLIC KEY-----",
 		    from);
 	if (at < len && p[at] == '{' && memmem(p, len, "\"kty\"", 5) != NULL)
-		return auth_say(err, size, "%s: this is a JWK: give an HMAC "
-		    "secret or a public key in PEM form", from);
+		return auth_say(err, size, "%s: this is a JWK: a set of them goes "
+		    "into jwks; this is for an HMAC secret or a public key in PEM "
+		    "form", from);
 	if (len < algs[AUTH_HS256].secret_min)
 		return auth_say(err, size, "%s: the secret has %zu bytes, but %zu "
 		    "or more are needed: openssl rand -hex 32 prints a good one",
 		    from, len, algs[AUTH_HS256].secret_min);
-	if ((k->p = malloc(len + 1)) == NULL)
+	if ((k->p = malloc(len + 1)) == NULL ||
+	    fingerprint(k->print, "token key", p, len) == -1)
 		return auth_say(err, size, "%s: out of memory", from);
 	memcpy(k->p, p, len);
 	k->p[len] = '\0';
@@ -359,17 +362,47 @@ pin_algorithm(struct auth_key *k, EVP_PKEY *pk, const char *from, char *err,
 	return 0;
 }
 
+int
+auth_key_from_public(struct auth_key *k, EVP_PKEY *pk, const char *from, char *err,
+    size_t size)
+{
+	BIO *out = NULL;
+	char *pem;
+	long n;
+
+	if (pin_algorithm(k, pk, from, err, size) == -1)
+		goto fail;
+	/* Its print names it: fingerprints, and which tokens it vouched for. */
+	if ((out = BIO_new(BIO_s_mem())) == NULL ||
+	    PEM_write_bio_PUBKEY(out, pk) != 1 ||
+	    (n = BIO_get_mem_data(out, &pem)) <= 0 ||
+	    (k->p = malloc((size_t)n + 1)) == NULL ||
+	    fingerprint(k->print, "token key", pem, (size_t)n) == -1) {
+		(void)auth_say(err, size, "%s: out of memory", from);
+		goto fail;
+	}
+	memcpy(k->p, pem, (size_t)n);
+	k->p[n] = '\0';
+	k->len = (size_t)n;
+	k->parsed = pk;
+	BIO_free(out);
+	return 0;
+
+fail:
+	ERR_clear_error();
+	EVP_PKEY_free(pk);
+	BIO_free(out);
+	return -1;
+}
+
 static int
 key_from_pem(struct auth_key *k, const char *from, const char *p, size_t len,
     char *err, size_t size)
 {
 	static const char begin[] = "-----BEGIN ";
 	static const char spki[] = "-----BEGIN PUBLIC KEY-----";
-	EVP_PKEY *pk = NULL;
-	BIO *in = NULL, *out = NULL;
-	char *pem;
-	long n;
-	int ret = -1;
+	EVP_PKEY *pk;
+	BIO *in;
 
 	if (memmem(p, len, "PRIVATE KEY", 11) != NULL)
 		return auth_say(err, size, "%s: this is a private key: keep it "
@@ -395,37 +428,15 @@ key_from_pem(struct auth_key *k, const char *from, const char *p, size_t len,
 		    "are written as \\n: they must be real ones, or use "
 		    "auth.key_file", from);
 
-	if ((in = BIO_new_mem_buf(p, (int)len)) == NULL ||
-	    (out = BIO_new(BIO_s_mem())) == NULL) {
-		(void)auth_say(err, size, "%s: out of memory", from);
-		goto done;
-	}
-	if ((pk = PEM_read_bio_PUBKEY(in, NULL, no_password, NULL)) == NULL) {
-		(void)auth_say(err, size, "%s: the PEM key can't be read: is it "
-		    "whole?", from);
-		goto done;
-	}
-	if (pin_algorithm(k, pk, from, err, size) == -1)
-		goto done;
-	/* Its print names it: fingerprints, and which tokens it vouched for. */
-	if (PEM_write_bio_PUBKEY(out, pk) != 1 ||
-	    (n = BIO_get_mem_data(out, &pem)) <= 0 ||
-	    (k->p = malloc((size_t)n + 1)) == NULL) {
-		(void)auth_say(err, size, "%s: out of memory", from);
-		goto done;
-	}
-	memcpy(k->p, pem, (size_t)n);
-	k->p[n] = '\0';
-	k->len = (size_t)n;
-	k->parsed = pk;
-	pk = NULL;
-	ret = 0;
-done:
-	ERR_clear_error();
-	EVP_PKEY_free(pk);
+	if ((in = BIO_new_mem_buf(p, (int)len)) == NULL)
+		return auth_say(err, size, "%s: out of memory", from);
+	pk = PEM_read_bio_PUBKEY(in, NULL, no_password, NULL);
 	BIO_free(in);
-	BIO_free(out);
-	return ret;
+	ERR_clear_error();
+	if (pk == NULL)
+		return auth_say(err, size, "%s: the PEM key can't be read: is it "
+		    "whole?", from);
+	return auth_key_from_public(k, pk, from, err, size);
 }
 
 static int
@@ -441,40 +452,25 @@ key_from_bytes(struct auth_key *k, const char *from, const char *p, size_t len,
 	if (begin != NULL && begin != p)
 		return auth_say(err, size, "%s: something stands before "
 		    "-----BEGIN: a PEM key must begin with it", from);
-	k->from = from;
 	if (begin != NULL)
 		ret = key_from_pem(k, from, p, len, err, size);
 	else
 		ret = key_from_secret(k, from, p, len, err, size);
 	if (ret == -1)
 		return -1;
-	if (fingerprint(k->print, "token key", k->p, k->len) == -1)
-		return auth_say(err, size, "%s: out of memory", from);
 	log_info("auth: %s: %s, fingerprint %s", from, k->what, k->print);
 	return 0;
 }
 
-int
-auth_load_key(struct auth_key *k, const struct auth_conf *c, char *err,
+static int
+load_key_file(struct auth_key *k, const char *from, const char *path, char *err,
     size_t size)
 {
-	static const char from[] = "auth.key_file";
-	bool has_key = c->key != NULL && c->key[0] != '\0';
-	bool has_file = c->key_file != NULL && c->key_file[0] != '\0';
 	struct file f;
 	size_t len;
 	int ret;
 
-	if (has_key && has_file)
-		return auth_say(err, size, "auth.key and auth.key_file are both "
-		    "set: keep one");
-	if (has_key)
-		return key_from_bytes(k, "auth.key", c->key, strlen(c->key), err,
-		    size);
-	if (!has_file)
-		return 0;
-
-	if (read_file(&f, from, c->key_file, KEY_FILE_MAX, err, size) == -1)
+	if (read_file(&f, from, path, KEY_FILE_MAX, err, size) == -1)
 		return -1;
 	len = f.len;
 	if (len > 0 && f.p[len - 1] == '\n')
@@ -484,10 +480,57 @@ auth_load_key(struct auth_key *k, const struct auth_conf *c, char *err,
 	ret = key_from_bytes(k, from, f.p, len, err, size);
 	/* A public key may be read by everybody, but written by no stranger. */
 	if (ret == 0)
-		ret = check_mode(&f, k->is_secret ? 007 : 002, from, c->key_file,
-		    err, size);
+		ret = check_mode(&f, k->is_secret ? 007 : 002, from, path, err,
+		    size);
 	wipe_free(f.p, f.len);
 	return ret;
+}
+
+static struct auth_keys *
+load_jwks_file(const char *from, const char *path, char *err, size_t size)
+{
+	struct auth_keys *keys = NULL;
+	struct file f;
+	size_t i;
+
+	if (read_file(&f, from, path, JWKS_FILE_MAX, err, size) == -1)
+		return NULL;
+	if (check_mode(&f, 002, from, path, err, size) == 0)
+		keys = auth_jwks_read(from, f.p, f.len, err, size);
+	wipe_free(f.p, f.len);
+	for (i = 0; keys != NULL && i < keys->n; i++)
+		log_info("auth: %s: key \"%s\": %s, fingerprint %s", from,
+		    keys->v[i].kid != NULL ? keys->v[i].kid : "",
+		    keys->v[i].what, keys->v[i].print);
+	return keys;
+}
+
+struct auth_keys *
+auth_load_keys(struct auth_issuer *is, const struct auth_issuer_conf *c, char *err,
+    size_t size)
+{
+	struct auth_keys *keys;
+	int ret;
+
+	if (is->is_jwks)
+		return load_jwks_file(is->from, c->jwks, err, size);
+	if ((keys = auth_keys_new()) == NULL ||
+	    (keys->v = calloc(1, sizeof *keys->v)) == NULL) {
+		(void)auth_say(err, size, "%s: out of memory", is->from);
+		auth_keys_unref(keys);
+		return NULL;
+	}
+	keys->n = 1;
+	if (c->key != NULL && c->key[0] != '\0')
+		ret = key_from_bytes(&keys->v[0], is->from, c->key,
+		    strlen(c->key), err, size);
+	else
+		ret = load_key_file(&keys->v[0], is->from, c->key_file, err,
+		    size);
+	if (ret == 0)
+		return keys;
+	auth_keys_unref(keys);
+	return NULL;
 }
 
 void
@@ -497,6 +540,8 @@ auth_key_fini(struct auth_key *k)
 	k->p = NULL;
 	EVP_PKEY_free(k->parsed);
 	k->parsed = NULL;
+	free(k->kid);
+	k->kid = NULL;
 }
 
 /* What can travel behind "Bearer ", less ':' which ends it in the configuration. */

@@ -100,19 +100,20 @@ auth_mint_token(const struct auth *a, const struct auth_mint *m, int64_t now_ms,
     char *err, size_t err_size)
 {
 	const struct auth_issuer *is;
+	const struct auth_key *k;
 	jwt_t *jwt = NULL;
 	char *claims, *token = NULL;
 
-	if (a->n_issuers == 0) {
+	if (a->n_issuers == 0 || a->issuers[0].source == NULL) {
 		(void)auth_say(err, err_size, "no key to sign with: set auth.key "
 		    "to a secret (openssl rand -hex 32 prints one)");
 		return NULL;
 	}
 	is = &a->issuers[0];
-	if (!is->key.is_secret) {
+	k = is->is_jwks ? NULL : &is->source->keys->v[0];
+	if (k == NULL || !k->is_secret) {
 		(void)auth_say(err, err_size, "%s is a public key, which can only "
-		    "verify: sign tokens where the private key is",
-		    is->key.from);
+		    "verify: sign tokens where the private key is", is->from);
 		return NULL;
 	}
 	if (m->lifetime_ms <= 0 || m->lifetime_ms > AUTH_TIME_MAX_MS - now_ms) {
@@ -124,7 +125,7 @@ auth_mint_token(const struct auth *a, const struct auth_mint *m, int64_t now_ms,
 	/* HS256: every secret that was accepted is long enough for it. */
 	if (jwt_new(&jwt) != 0 ||
 	    jwt_add_grants_json(jwt, claims) != 0 ||
-	    jwt_set_alg(jwt, JWT_ALG_HS256, is->key.p, (int)is->key.len) != 0 ||
+	    jwt_set_alg(jwt, JWT_ALG_HS256, k->p, (int)k->len) != 0 ||
 	    (token = jwt_encode_str(jwt)) == NULL)
 		(void)auth_say(err, err_size, "the token could not be signed");
 	else if (strlen(token) > AUTH_TOKEN_MAX) {

@@ -6,6 +6,9 @@
  * struct auth, begins anew.  References are counted by the owner alone: a worker is
  * handed a job and hands it back.
  *
+ * A job that waits for keys is in a list of the owner's; it goes into a queue, or ends,
+ * in auth_pool_look().
+ *
  * Workers run at a lower priority than the threads that carry events, and nothing
  * waits for them but those whose token they judge.
  */
@@ -22,6 +25,7 @@
 #include <unistd.h>
 
 #include "auth_internal.h"
+#include "clock.h"
 #include "log.h"
 #include "map.h"
 #include "metrics.h"
@@ -38,9 +42,14 @@ struct auth_job {
 	unsigned int	 refs;		/* of those who wait, and one until it ends */
 	STAILQ_HEAD(, auth_wait) waits;
 	bool		 ended;
+	bool		 no_keys;	/* they did not come */
+	TAILQ_ENTRY(auth_job) parked;	/* while it waits for keys */
+	int64_t		 parked_ms;	/* monotonic */
 	/* fixed */
 	struct auth	*auth;		/* one reference */
 	const struct auth_issuer *issuer;	/* of it */
+	enum auth_use	 use;
+	struct auth_keys *keys;		/* one reference; set when it is queued */
 	unsigned char	 hash[AUTH_HASH_SIZE];
 	/* the worker's, until it hands it back */
 	bool		 judged;
@@ -65,6 +74,8 @@ struct auth_pool {
 	/* the owner's */
 	pthread_t	 threads[THREADS_MAX];
 	unsigned int	 running;
+	TAILQ_HEAD(, auth_job) parked;	/* oldest first */
+	size_t		 n_parked;
 };
 
 struct auth_pool *
@@ -94,6 +105,7 @@ auth_pool_new(const struct auth_pool_conf *c)
 	(void)pthread_cond_init(&p->more, NULL);
 	STAILQ_INIT(&p->queue[AUTH_PUBLISH]);
 	STAILQ_INIT(&p->queue[AUTH_SUBSCRIBE]);
+	TAILQ_INIT(&p->parked);
 	return p;
 }
 
@@ -131,8 +143,8 @@ judge(struct auth_job *j)
 {
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, j->why, sizeof j->why };
 
-	j->grants = auth_token_read(j->issuer, &j->auth->claim_names, j->token,
-	    j->len, &r);
+	j->grants = auth_token_read(j->issuer, j->keys, &j->auth->claim_names,
+	    j->token, j->len, &r);
 	j->problem = r.problem;
 	j->judged = true;
 	metric_add(METRIC_AUTH_CHECKS, 1);
@@ -173,6 +185,14 @@ auth_pool_start(struct auth_pool *p)
 	return 0;
 }
 
+static void
+unpark(struct auth_pool *p, struct auth_job *j)
+{
+	TAILQ_REMOVE(&p->parked, j, parked);
+	p->n_parked--;
+	metric_add(METRIC_AUTH_WAITING, -1);
+}
+
 void
 auth_pool_stop(struct auth_pool *p)
 {
@@ -187,6 +207,10 @@ auth_pool_stop(struct auth_pool *p)
 	/* Nobody else is left to need the lock. */
 	while ((j = take(p)) != NULL)
 		p->conf.done(p->conf.arg, &j->msg);
+	while ((j = TAILQ_FIRST(&p->parked)) != NULL) {
+		unpark(p, j);
+		p->conf.done(p->conf.arg, &j->msg);
+	}
 }
 
 /* The owner's side */
@@ -197,6 +221,7 @@ job_unref(struct auth_job *j)
 	if (--j->refs > 0)
 		return;
 	auth_grants_unref(j->grants);
+	auth_keys_unref(j->keys);
 	auth_free(j->auth);
 	free(j);
 }
@@ -211,32 +236,38 @@ auth_wait_fini(struct auth_wait *w)
 	w->job = NULL;
 }
 
-/* Does it take long to judge this?  Then its hash too. */
-static bool
-is_slow(const struct auth *a, struct auth_credential cred,
+/* Who judges this, if it takes long?  NULL: it does not.  Its parts and hash too. */
+static const struct auth_issuer *
+slow_issuer(const struct auth *a, struct auth_credential cred, struct auth_token *t,
     unsigned char hash[AUTH_HASH_SIZE])
 {
 	char why[WHY_SIZE];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
-	struct auth_token t;
+	const struct auth_issuer *is;
 
-	return cred.text != NULL && cred.len > 0 && a->n_issuers > 0 &&
-	    !a->issuers[0].key.is_secret && !auth_is_api_key(cred) &&
-	    auth_token_split(cred.text, cred.len, &t, &r) == 0 &&
-	    auth_hash(hash, cred.text, cred.len) == 0 &&
-	    !auth_is_cached(a, hash);
+	if (cred.text == NULL || cred.len == 0 || a->n_issuers == 0 ||
+	    auth_is_api_key(cred) ||
+	    auth_token_split(cred.text, cred.len, t, &r) == -1 ||
+	    auth_hash(hash, cred.text, cred.len) == -1 ||
+	    auth_is_cached(a, hash) ||
+	    (is = auth_route(a, t->part[1], &r)) == NULL ||
+	    (!is->is_jwks && is->source->keys->v[0].is_secret))
+		return NULL;
+	return is;
 }
 
+/* To be judged by the keys there are now. */
 static int
-enqueue(struct auth_pool *p, struct auth_job *j, enum auth_use use)
+enqueue(struct auth_pool *p, struct auth_job *j)
 {
 	bool full;
 
+	j->keys = auth_keys_ref(j->issuer->source->keys);
 	pthread_mutex_lock(&p->lock);
-	full = p->stopping || p->waiting[use] >= p->conf.max_waiting;
+	full = p->stopping || p->waiting[j->use] >= p->conf.max_waiting;
 	if (!full) {
-		STAILQ_INSERT_TAIL(&p->queue[use], j, link);
-		p->waiting[use]++;
+		STAILQ_INSERT_TAIL(&p->queue[j->use], j, link);
+		p->waiting[j->use]++;
 		metric_add(METRIC_AUTH_WAITING, 1);
 		pthread_cond_signal(&p->more);
 	}
@@ -244,10 +275,25 @@ enqueue(struct auth_pool *p, struct auth_job *j, enum auth_use use)
 	return full ? -1 : 0;
 }
 
+static int
+park(struct auth_pool *p, struct auth_job *j)
+{
+	/* Stopped by this thread, if at all. */
+	if (p->stopping || p->n_parked >= p->conf.max_waiting)
+		return -1;
+	j->parked_ms = clock_mono_ms();
+	TAILQ_INSERT_TAIL(&p->parked, j, parked);
+	p->n_parked++;
+	metric_add(METRIC_AUTH_WAITING, 1);
+	p->conf.fetch(p->conf.arg, j->issuer->source->url);
+	return 0;
+}
+
 /* NULL: no room. */
 static struct auth_job *
-job_begin(struct auth_pool *p, struct auth *a, struct auth_credential cred,
-    enum auth_use use, const unsigned char hash[AUTH_HASH_SIZE])
+job_begin(struct auth_pool *p, struct auth *a, const struct auth_issuer *is,
+    struct auth_credential cred, enum auth_use use, bool lacks_key,
+    const unsigned char hash[AUTH_HASH_SIZE])
 {
 	struct auth_job *j;
 
@@ -256,7 +302,8 @@ job_begin(struct auth_pool *p, struct auth *a, struct auth_credential cred,
 	j->refs = 1;
 	j->auth = a;
 	a->refs++;
-	j->issuer = &a->issuers[0];
+	j->issuer = is;
+	j->use = use;
 	STAILQ_INIT(&j->waits);
 	memcpy(j->hash, hash, sizeof j->hash);
 	/* The asker's copy may go first when several wait. */
@@ -264,7 +311,7 @@ job_begin(struct auth_pool *p, struct auth *a, struct auth_credential cred,
 	j->len = cred.len;
 	if (map_put(a->jobs, j->hash, sizeof j->hash, j) == -1)
 		goto fail;
-	if (enqueue(p, j, use) == -1) {
+	if ((lacks_key ? park(p, j) : enqueue(p, j)) == -1) {
 		(void)map_del(a->jobs, j->hash, sizeof j->hash);
 		goto fail;
 	}
@@ -275,22 +322,34 @@ fail:
 	return NULL;
 }
 
+/* What came of it, for one who asks again. */
+static enum auth_ask
+outcome(const struct auth_job *j)
+{
+	return j->no_keys ? AUTH_ASK_NO_KEYS : j->judged ? AUTH_ASK_JUDGED :
+	    AUTH_ASK_BUSY;
+}
+
 enum auth_ask
 auth_pool_ask(struct auth_pool *p, struct auth *a, struct auth_credential cred,
     enum auth_use use, struct auth_wait *w)
 {
 	unsigned char hash[AUTH_HASH_SIZE];
+	const struct auth_issuer *is;
 	struct auth_job *j = w->job;
+	struct auth_token t;
 
 	assert(j == NULL || j->ended);
-	if (j != NULL && j->auth == a)
-		return j->judged ? AUTH_ASK_JUDGED : AUTH_ASK_BUSY;
+	if (j != NULL && j->auth == a && (!j->judged ||
+	    j->keys == j->issuer->source->keys))
+		return outcome(j);
 	/* Other keys than those that judged it: they may see it differently. */
 	auth_wait_fini(w);
-	if (!is_slow(a, cred, hash))
+	if ((is = slow_issuer(a, cred, &t, hash)) == NULL)
 		return AUTH_ASK_NOW;
 	if ((j = map_get(a->jobs, hash, sizeof hash)) == NULL &&
-	    (j = job_begin(p, a, cred, use, hash)) == NULL) {
+	    (j = job_begin(p, a, is, cred, use, auth_lacks_key(is, t.part[0]),
+	    hash)) == NULL) {
 		metric_add(METRIC_AUTH_BUSY, 1);
 		return AUTH_ASK_BUSY;
 	}
@@ -298,6 +357,55 @@ auth_pool_ask(struct auth_pool *p, struct auth *a, struct auth_credential cred,
 	w->job = j;
 	STAILQ_INSERT_TAIL(&j->waits, w, link);
 	return AUTH_ASK_LATER;
+}
+
+/* True: it may be judged now; false: it waits on, or has ended without keys. */
+static bool
+may_judge(struct auth_job *j)
+{
+	const struct auth_source *so = j->issuer->source;
+	char why[WHY_SIZE];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	struct auth_token t;
+	bool late = clock_mono_ms() - j->parked_ms >= AUTH_POOL_KEYS_MS;
+
+	if (auth_token_split(j->token, j->len, &t, &r) == -1 ||
+	    !auth_lacks_key(j->issuer, t.part[0]))
+		return true;
+	/* An attempt that began before it came may have seen the set before. */
+	if (so->tried_ms < j->parked_ms && !late)
+		return false;
+	if (so->keys != NULL && !so->failing && so->tried_ms >= j->parked_ms)
+		return true;
+	j->no_keys = true;
+	return false;
+}
+
+void
+auth_pool_look(struct auth_pool *p, const struct auth *a)
+{
+	struct auth_job *j, *next;
+
+	for (j = TAILQ_FIRST(&p->parked); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, parked);
+		/* After a reload they ask anew. */
+		if (j->auth == a && !may_judge(j) && !j->no_keys) {
+			p->conf.fetch(p->conf.arg, j->issuer->source->url);
+			continue;
+		}
+		unpark(p, j);
+		if (j->auth != a || j->no_keys || enqueue(p, j) == -1)
+			p->conf.done(p->conf.arg, &j->msg);
+	}
+}
+
+void
+auth_pool_tick(struct auth_pool *p, const struct auth *a)
+{
+	const struct auth_job *j = TAILQ_FIRST(&p->parked);
+
+	if (j != NULL && clock_mono_ms() - j->parked_ms >= AUTH_POOL_KEYS_MS)
+		auth_pool_look(p, a);
 }
 
 void

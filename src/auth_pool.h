@@ -8,6 +8,11 @@
  * Tokens for publishing wait in one queue, those for subscribing in another, and the
  * two take turns: publishers do not wait for a crowd of browsers.  Each is bounded;
  * beyond that, whoever asks is told that we are busy.
+ *
+ * A token whose key is not there, but may come with the next fetch of its JWKS, waits
+ * for that fetch: so an issuer may sign with a new key the moment it is published.  One
+ * attempt that began after the token came decides; when it fails, or takes longer than
+ * AUTH_POOL_KEYS_MS, nobody knows whether the token is good.
  */
 #ifndef AUTH_POOL_H
 #define AUTH_POOL_H
@@ -29,8 +34,12 @@ struct auth_pool_conf {
 	/* A worker's thread, or that of auth_pool_stop(): hand `m` to the owner, who
 	 * calls auth_job_end() with it. */
 	void		(*done)(void *arg, struct msg *m);
+	/* The owner's: fetch this JWKS (then call auth_pool_look()). */
+	void		(*fetch)(void *arg, const char *url);
 	void		*arg;
 };
+
+#define AUTH_POOL_KEYS_MS	10000
 
 /* NULL: logged. */
 struct auth_pool *auth_pool_new(const struct auth_pool_conf *c);
@@ -55,11 +64,16 @@ enum auth_ask {
 	AUTH_ASK_LATER,		/* `w` will be woken: ask again then */
 	AUTH_ASK_JUDGED,	/* auth_verify_judged() knows */
 	AUTH_ASK_BUSY,		/* too many wait, or the pool was stopped */
+	AUTH_ASK_NO_KEYS,	/* the issuer's keys can't be fetched */
 };
 /* How to verify this credential?  Those who ask for the same token share a job. */
 enum auth_ask	 auth_pool_ask(struct auth_pool *p, struct auth *a,
 		    struct auth_credential cred, enum auth_use use,
 		    struct auth_wait *w);
+/* Keys came or did not come, or `a` is a new one: judge those who waited for it. */
+void		 auth_pool_look(struct auth_pool *p, const struct auth *a);
+/* Every second or so: the same for those who have waited too long. */
+void		 auth_pool_tick(struct auth_pool *p, const struct auth *a);
 /* `m` came back: wake() each who waits. */
 void		 auth_job_end(struct msg *m, void (*wake)(void *owner));
 /* auth_verify() for one who was told AUTH_ASK_JUDGED just now. */

@@ -3,7 +3,8 @@
  *
  * The order is: shape, header, signature, claims.  Nothing that a stranger wrote is
  * obeyed before the signature is right, and the header can only agree with what the
- * key has fixed already: `kid`, `jku`, `x5u`, `jwk` and `x5c` are not even read.
+ * key has fixed already: `jku`, `x5u`, `jwk` and `x5c` are not even read, and `kid` and
+ * `iss` choose among what is configured, never what is fetched or opened.
  * Functions here are pure but for a debug line, so that a slow check can move to
  * another thread.
  *
@@ -105,6 +106,18 @@ decode(struct auth_bytes part, size_t *len)
 	return out;
 }
 
+char *
+auth_base64url(const char *p, size_t len, size_t *out_len)
+{
+	struct auth_bytes part = { p, len };
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (digit(p[i]) == -1)
+			return NULL;
+	return len > 0 && is_canonical(part) ? decode(part, out_len) : NULL;
+}
+
 static const char *
 misplaced(char c)
 {
@@ -177,8 +190,8 @@ auth_token_split(const char *p, size_t len, struct auth_token *t,
 }
 
 /* jansson (and libjwt, which calls it) goes down one stack frame a bracket. */
-static bool
-is_shallow(const char *p, size_t len)
+bool
+auth_json_is_shallow(const char *p, size_t len)
 {
 	unsigned int depth = 0;
 	bool in_string = false;
@@ -215,7 +228,7 @@ auth_token_object(struct auth_bytes part, const char *what,
 		(void)auth_refuse(r, PROBLEM_INTERNAL, "out of memory");
 		return NULL;
 	}
-	if (!is_shallow(text, len)) {
+	if (!auth_json_is_shallow(text, len)) {
 		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID,
 		    "the %s of the token is nested too deep", what);
 		goto done;
@@ -256,7 +269,8 @@ done:
 
 /* Say why `name` is not accepted by this key. */
 static int
-refuse_alg(const struct auth_key *k, const char *name, struct auth_refusal *r)
+refuse_alg(const struct auth_issuer *is, const struct auth_key *k,
+    const char *name, struct auth_refusal *r)
 {
 	const char *known = NULL;
 	char accepted[64];
@@ -271,19 +285,33 @@ refuse_alg(const struct auth_key *k, const char *name, struct auth_refusal *r)
 	auth_format_algs(accepted, sizeof accepted, k->algs);
 	if (known == NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
-		    "header is unknown: %s holds %s, which accepts %s", k->from,
+		    "header is unknown: %s holds %s, which accepts %s", is->from,
 		    k->what, accepted);
 	if (strcmp(known, name) != 0)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
 		    "header is %s in the wrong case", known);
 	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's header "
-	    "is %s, but %s holds %s, which accepts %s", known, k->from, k->what,
+	    "is %s, but %s holds %s, which accepts %s", known, is->from, k->what,
 	    accepted);
 }
 
+/* JWT, or, of RFC 9068, at+jwt: OpenSSL does not mind, but libjwt does. */
+static bool
+is_good_typ(const struct auth_key *k, const json_t *v)
+{
+	const char *typ = json_string_value(v);
+
+	if (typ == NULL)
+		return false;
+	if (!k->is_secret && strncasecmp(typ, "application/", 12) == 0)
+		typ += 12;
+	return strcasecmp(typ, "JWT") == 0 ||
+	    (!k->is_secret && strcasecmp(typ, "at+jwt") == 0);
+}
+
 int
-auth_token_header(const struct auth_key *k, const json_t *header,
-    enum auth_alg *alg, struct auth_refusal *r)
+auth_token_header(const struct auth_issuer *is, const struct auth_key *k,
+    const json_t *header, enum auth_alg *alg, struct auth_refusal *r)
 {
 	const json_t *v;
 	const char *name;
@@ -297,10 +325,7 @@ auth_token_header(const struct auth_key *k, const json_t *header,
 	if (json_object_get(header, "b64") != NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's header "
 		    "has b64, which is not known here");
-	/* libjwt insists on this one too (so at+jwt of RFC 9068 fails). */
-	if ((v = json_object_get(header, "typ")) != NULL &&
-	    (!json_is_string(v) ||
-	    strcasecmp(json_string_value(v), "JWT") != 0))
+	if ((v = json_object_get(header, "typ")) != NULL && !is_good_typ(k, v))
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "typ in the token's "
 		    "header is not JWT");
 	v = json_object_get(header, "alg");
@@ -314,19 +339,20 @@ auth_token_header(const struct auth_key *k, const json_t *header,
 			*alg = (enum auth_alg)i;
 			return 0;
 		}
-	return refuse_alg(k, name, r);
+	return refuse_alg(is, k, name, r);
 }
 
 static int
-refuse_signature(const struct auth_key *k, struct auth_refusal *r)
+refuse_signature(const struct auth_issuer *is, struct auth_refusal *r)
 {
 	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature does not match "
-	    "%s: the token was changed, or made with another key", k->from);
+	    "%s: the token was changed, or made with another key", is->from);
 }
 
 static int
-check_public(const struct auth_key *k, enum auth_alg alg, const char *p,
-    const struct auth_token *t, struct auth_refusal *r)
+check_public(const struct auth_issuer *is, const struct auth_key *k,
+    enum auth_alg alg, const char *p, const struct auth_token *t,
+    struct auth_refusal *r)
 {
 	struct auth_bytes text = { p, (size_t)((const char *)t->part[2].p - 1 - p) };
 	size_t n;
@@ -335,12 +361,13 @@ check_public(const struct auth_key *k, enum auth_alg alg, const char *p,
 	    (const unsigned char *)sig, n);
 
 	free(sig);
-	return ok ? 0 : refuse_signature(k, r);
+	return ok ? 0 : refuse_signature(is, r);
 }
 
 int
-auth_token_signature(const struct auth_key *k, enum auth_alg alg, const char *p,
-    size_t len, const struct auth_token *t, struct auth_refusal *r)
+auth_token_signature(const struct auth_issuer *is, const struct auth_key *k,
+    enum auth_alg alg, const char *p, size_t len, const struct auth_token *t,
+    struct auth_refusal *r)
 {
 	char text[AUTH_TOKEN_MAX + 1];
 	jwt_t *jwt = NULL;
@@ -356,13 +383,13 @@ auth_token_signature(const struct auth_key *k, enum auth_alg alg, const char *p,
 		    "not the length that %s has: was the token cut?",
 		    auth_alg_name(alg));
 	if (!k->is_secret)
-		return check_public(k, alg, p, t, r);
+		return check_public(is, k, alg, p, t, r);
 	memcpy(text, p, len);
 	text[len] = '\0';
 	error = jwt_decode(&jwt, text, k->p, (int)k->len);
 	ERR_clear_error();
 	if (error != 0)
-		return refuse_signature(k, r);
+		return refuse_signature(is, r);
 	/* The other half of pinning: what libjwt really did. */
 	same_alg = jwt_get_alg(jwt) == algs[alg].jwt;
 	jwt_free(jwt);
@@ -415,10 +442,10 @@ check_iss(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
 		    "claim iss is not a string");
 	if (is->issuer != NULL && v == NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
-		    "claim iss is missing, but auth.issuer is set");
+		    "claim iss is missing, but %s.issuer is set", is->section);
 	if (is->issuer != NULL && strcmp(is->issuer, json_string_value(v)) != 0)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
-		    "claim iss differs from auth.issuer");
+		    "claim iss differs from %s.issuer", is->section);
 	return v == NULL ? 0 : keep_string(v, &g->iss, r);
 }
 
@@ -446,12 +473,12 @@ check_aud(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
 		return 0;
 	if (v == NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
-		    "claim aud is missing, but auth.audience is set");
+		    "claim aud is missing, but %s.audience is set", is->section);
 	if (json_is_string(v))
 		found = strcmp(is->audience, json_string_value(v)) == 0;
 	if (!found)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
-		    "claim aud does not name auth.audience");
+		    "claim aud does not name %s.audience", is->section);
 	return 0;
 }
 
@@ -536,6 +563,10 @@ check_grants(const struct auth_issuer *is, const json_t *v,
 		    is->grants_claim);
 	if (read_patterns(is, v, "publish", &g->publish, r) == -1)
 		return -1;
+	if (is->reads_only) {
+		auth_patterns_fini(&g->publish);
+		g->publish = (struct auth_patterns){ NULL, 0 };
+	}
 	return read_patterns(is, v, "subscribe", &g->subscribe, r);
 }
 
@@ -608,22 +639,51 @@ set_principal(struct auth_grants *g, const char *p, size_t len)
 	return auth_hash_parts(&g->principal, token, 2);
 }
 
-struct auth_grants *
-auth_token_read(const struct auth_issuer *is, const struct auth_patterns *names,
-    const char *p, size_t len, struct auth_refusal *r)
+/* Which of `n` keys signed it?  NULL and *r: none. */
+static const struct auth_key *
+find_signer(const struct auth_issuer *is, const struct auth_key *const *keys,
+    const enum auth_alg *alg, size_t n, const char *p, size_t len,
+    const struct auth_token *t, struct auth_refusal *r)
 {
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (auth_token_signature(is, keys[i], alg[i], p, len, t, r) == 0)
+			return keys[i];
+	return NULL;
+}
+
+/* Those that accept the header, in their place; 0 and *r: none does. */
+static size_t
+accept_header(const struct auth_issuer *is, const struct auth_key **keys, size_t n,
+    const json_t *header, enum auth_alg *alg, struct auth_refusal *r)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < n; i++)
+		if (auth_token_header(is, keys[i], header, &alg[left], r) == 0)
+			keys[left++] = keys[i];
+	return left;
+}
+
+struct auth_grants *
+auth_token_read(const struct auth_issuer *is, const struct auth_keys *keys,
+    const struct auth_patterns *names, const char *p, size_t len,
+    struct auth_refusal *r)
+{
+	const struct auth_key *may[AUTH_TRIES], *signer;
 	struct auth_grants *g = NULL;
 	json_t *header = NULL, *claims = NULL;
+	enum auth_alg alg[AUTH_TRIES];
 	struct auth_token t;
-	enum auth_alg alg;
-	size_t i;
+	size_t i, n;
 
 	if (auth_token_split(p, len, &t, r) == -1 ||
 	    (header = auth_token_object(t.part[0], "header", r)) == NULL ||
-	    auth_token_header(&is->key, header, &alg, r) == -1 ||
+	    (n = auth_pick_keys(is, keys, header, may, r)) == 0 ||
+	    (n = accept_header(is, may, n, header, alg, r)) == 0 ||
 	    (claims = auth_token_object(t.part[1], "payload", r)) == NULL ||
-	    /* NOLINTNEXTLINE(clang-analyzer-core*): auth_refuse() is always -1 */
-	    auth_token_signature(&is->key, alg, p, len, &t, r) == -1)
+	    (signer = find_signer(is, may, alg, n, p, len, &t, r)) == NULL)
 		goto fail;
 	if ((g = auth_grants_new()) == NULL)
 		goto no_memory;
@@ -631,8 +691,8 @@ auth_token_read(const struct auth_issuer *is, const struct auth_patterns *names,
 		if (auth_checks[i].check(is, json_object_get(claims,
 		    auth_check_name(is, &auth_checks[i])), g, r) == -1)
 			goto fail;
-	g->key_id = is->key_id;
-	if (auth_token_claims(names, claims, g) == -1 ||
+	if ((g->key_id = auth_key_id(is, signer)) == 0 ||
+	    auth_token_claims(names, claims, g) == -1 ||
 	    set_principal(g, p, len) == -1)
 		goto no_memory;
 	json_decref(header);

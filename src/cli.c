@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "auth.h"
+#include "auth_fetch.h"
 #include "cli_internal.h"
 #include "clock.h"
 #include "log.h"
@@ -558,6 +559,7 @@ run_explain(const struct cli_call *call)
 		(void)cli_fail(call, 0, "%s", err);
 		goto done;
 	}
+	(void)auth_fetch_now(auth);	/* told what fails */
 	code = auth_explain(auth, token, clock_wall_ms()) ? CLI_OK : CLI_FAILED;
 	if (fflush(stdout) != 0)
 		code = CLI_FAILED;

@@ -20,7 +20,6 @@
 #include "text.h"
 
 #define SPACE		" \t\r\n"
-#define PLACE_SIZE	256
 
 /* An API key that stands where something else belongs is not for the eyes of all who
  * may read the log: nothing is shown of it. */
@@ -121,10 +120,20 @@ list_split(struct conf_list *l, enum conf_type type, const char *value)
  * One value.
  */
 
-static void *
-field(struct conf *c, const struct conf_option *o)
+/* Of the house and everything else, or of an [auth.NAME] (is != NULL). */
+void *
+conf_field(struct conf *c, struct conf_issuer *is, const struct conf_option *o)
 {
-	return (char *)c + o->offset;
+	if (is == NULL)
+		return (char *)c + o->offset;
+	return (char *)is + (o->offset - offsetof(struct conf, house));
+}
+
+static char **
+where_slot(const struct conf *c, const struct conf_issuer *is,
+    const struct conf_option *o)
+{
+	return &(is != NULL ? is->where : c->where)[o - conf_table];
 }
 
 static int
@@ -242,8 +251,8 @@ apply_text(char **to, const struct conf_option *o, const char *p, size_t len,
 /* Put `value` into the field.  0; or -1 with a phrase in `why` about `word`,
  * which is the value or the part of it that was wrong. */
 static int
-apply(struct conf *c, const struct conf_option *o, const char *value,
-    char *word, size_t word_size, char *why, size_t size)
+apply(void *to, const struct conf_option *o, const char *value, char *word,
+    size_t word_size, char *why, size_t size)
 {
 	const char *p = value + strspn(value, SPACE);
 	size_t len = strlen(p);
@@ -257,8 +266,7 @@ apply(struct conf *c, const struct conf_option *o, const char *value,
 	case CONF_LIST:
 	case CONF_TOPICS:
 	case CONF_KEYS:
-		return apply_list(field(c, o), o, value, word, word_size, why,
-		    size);
+		return apply_list(to, o, value, word, word_size, why, size);
 	case CONF_TEXT:
 	case CONF_UINT:
 	case CONF_SIZE:
@@ -274,15 +282,15 @@ apply(struct conf *c, const struct conf_option *o, const char *value,
 	case CONF_TEXT:
 		/* A secret is taken byte for byte. */
 		if (o->secret)
-			return apply_text(field(c, o), o, value, strlen(value),
-			    why, size);
-		return apply_text(field(c, o), o, p, len, why, size);
+			return apply_text(to, o, value, strlen(value), why,
+			    size);
+		return apply_text(to, o, p, len, why, size);
 	case CONF_UINT:
 	case CONF_SIZE:
 	case CONF_DURATION:
-		return apply_number(field(c, o), o, p, len, why, size);
+		return apply_number(to, o, p, len, why, size);
 	case CONF_WORD:
-		return apply_word(field(c, o), o, p, len, why, size);
+		return apply_word(to, o, p, len, why, size);
 	case CONF_LIST:
 	case CONF_TOPICS:
 	case CONF_KEYS:
@@ -319,31 +327,41 @@ conf_show(char out[CONF_SHOWN_SIZE], const char *word)
 
 /* Begin a message: "fanfare.conf:12: store.path: "; "--store.path: " says it
  * once. */
-static const char *
-place(char out[PLACE_SIZE], const char *where, const char *name)
+const char *
+conf_begin(char out[CONF_PLACE_SIZE], const char *where, const char *name)
 {
 	if (strncmp(where, "--", 2) == 0 && strcmp(where + 2, name) == 0)
-		(void)snprintf(out, PLACE_SIZE, "%s", where);
+		(void)snprintf(out, CONF_PLACE_SIZE, "%s", where);
 	else
-		(void)snprintf(out, PLACE_SIZE, "%s: %s", where, name);
+		(void)snprintf(out, CONF_PLACE_SIZE, "%s: %s", where, name);
 	return out;
 }
 
-static int
-set(struct conf *c, const struct conf_option *o, const char *value,
-    const char *where, char *err, size_t size)
+/* The name of an option, "auth.clerk.issuer" of an issuer that has a name. */
+const char *
+conf_full_name(char out[CONF_PLACE_SIZE], const struct conf_issuer *is,
+    const struct conf_option *o)
 {
-	char word[4096], why[256], shown[CONF_SHOWN_SIZE], at[PLACE_SIZE],
-	    *copy;
+	(void)snprintf(out, CONF_PLACE_SIZE, "%s%s%s", is != NULL ? "auth." : "",
+	    is != NULL ? is->name : o->name,
+	    is != NULL ? strchr(o->name, '.') : "");
+	return out;
+}
+
+int
+conf_put(struct conf *c, struct conf_issuer *is, const struct conf_option *o,
+    const char *value, const char *where, char *err, size_t size)
+{
+	char word[4096], why[256], shown[CONF_SHOWN_SIZE], at[CONF_PLACE_SIZE],
+	    name[CONF_PLACE_SIZE], *copy, **slot = where_slot(c, is, o);
 	const char *comment = "";
 
-	(void)place(at, where, o->name);
-	if (o->refused != NULL)
-		return conf_fail(err, size, "%s: %s", at, o->refused);
+	(void)conf_begin(at, where, conf_full_name(name, is, o));
 	if ((copy = strdup(where)) == NULL)
 		return conf_fail(err, size, "%s: out of memory", where);
 	(void)snprintf(word, sizeof word, "%s", value);
-	if (apply(c, o, value, word, sizeof word, why, sizeof why) == -1) {
+	if (apply(conf_field(c, is, o), o, value, word, sizeof word, why,
+	    sizeof why) == -1) {
 		free(copy);
 		make_printable(why);
 		if (strstr(value, " #") != NULL)
@@ -354,58 +372,116 @@ set(struct conf *c, const struct conf_option *o, const char *value,
 		return conf_fail(err, size, "%s: \"%s\" %s%s", at,
 		    conf_show(shown, word), why, comment);
 	}
-	free(c->where[o - conf_table]);
-	c->where[o - conf_table] = copy;
+	free(*slot);
+	*slot = copy;
 	if (strcmp(o->name, "server.listen") == 0)
 		c->listen_is_port = false;
 	return 0;
 }
 
-/* The same for an option that is set already: who set it, or "default". */
-static const char *
-place_of(char out[PLACE_SIZE], const struct conf *c, const char *name)
+/* Who set an option, alone. */
+const char *
+conf_who_set(const struct conf *c, const struct conf_issuer *is,
+    const struct conf_option *o)
 {
-	const char *where = c->where[conf_find(name) - conf_table];
-
-	return place(out, where != NULL ? where : "default", name);
-}
-
-/* Who set it, alone. */
-static const char *
-where_is(const struct conf *c, const char *name)
-{
-	const char *where = c->where[conf_find(name) - conf_table];
+	const char *where = *where_slot(c, is, o);
 
 	return where != NULL ? where : "default";
 }
 
-struct conf *
-conf_new(void)
+/* The same with its name, to begin a message. */
+const char *
+conf_place(char out[CONF_PLACE_SIZE], const struct conf *c,
+    const struct conf_issuer *is, const struct conf_option *o)
+{
+	char name[CONF_PLACE_SIZE];
+
+	return conf_begin(out, conf_who_set(c, is, o), conf_full_name(name, is, o));
+}
+
+static const char *
+place_of(char out[CONF_PLACE_SIZE], const struct conf *c, const char *name)
+{
+	return conf_place(out, c, NULL, conf_find(name));
+}
+
+static const char *
+where_is(const struct conf *c, const char *name)
+{
+	return conf_who_set(c, NULL, conf_find(name));
+}
+
+/* All defaults, of the whole configuration or of an [auth.NAME]. */
+int
+conf_apply_defaults(struct conf *c, struct conf_issuer *is)
 {
 	char word[64], why[256];
-	struct conf *c;
+	const char *def;
 	size_t i;
 
-	if ((c = calloc(1, sizeof *c)) == NULL)
-		return NULL;
-	if ((c->where = calloc(conf_table_n, sizeof *c->where)) == NULL)
-		goto fail_c;
 	for (i = 0; i < conf_table_n; i++) {
 		const struct conf_option *o = &conf_table[i];
 		bool is_list = o->type == CONF_LIST || o->type == CONF_TOPICS ||
 		    o->type == CONF_KEYS;
 
-		if (o->refused != NULL || (o->def == NULL && !is_list))
+		if ((is != NULL && !o->issuers) || (o->def == NULL && !is_list))
 			continue;
-		if (apply(c, o, o->def != NULL ? o->def : "", word, sizeof word,
-		    why, sizeof why) == -1)
-			goto fail_c;
+		def = o->def != NULL ? o->def : "";
+		/* What a login provider's users may do is to listen. */
+		if (is != NULL && strcmp(o->name, "auth.publish") == 0)
+			def = "no";
+		if (apply(conf_field(c, is, o), o, def, word, sizeof word, why,
+		    sizeof why) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+struct conf *
+conf_new(void)
+{
+	struct conf *c;
+
+	if ((c = calloc(1, sizeof *c)) == NULL)
+		return NULL;
+	if ((c->where = calloc(conf_table_n, sizeof *c->where)) == NULL ||
+	    conf_apply_defaults(c, NULL) == -1) {
+		conf_free(c);
+		return NULL;
 	}
 	return c;
+}
 
-fail_c:
-	conf_free(c);
-	return NULL;
+void
+conf_free_fields(struct conf *c, struct conf_issuer *is)
+{
+	char **where = is != NULL ? is->where : c->where;
+	size_t i;
+
+	for (i = 0; i < conf_table_n; i++) {
+		const struct conf_option *o = &conf_table[i];
+
+		if (where != NULL)
+			free(where[i]);
+		if (is != NULL && !o->issuers)
+			continue;
+		switch (o->type) {
+		case CONF_TEXT:
+			free(*(char **)conf_field(c, is, o));
+			break;
+		case CONF_LIST:
+		case CONF_TOPICS:
+		case CONF_KEYS:
+			list_fini(conf_field(c, is, o));
+			break;
+		case CONF_UINT:
+		case CONF_SIZE:
+		case CONF_DURATION:
+		case CONF_WORD:
+			break;
+		}
+	}
+	free(where);
 }
 
 void
@@ -415,30 +491,12 @@ conf_free(struct conf *c)
 
 	if (c == NULL)
 		return;
-	for (i = 0; i < conf_table_n; i++) {
-		const struct conf_option *o = &conf_table[i];
-
-		if (c->where != NULL)
-			free(c->where[i]);
-		if (o->refused != NULL)
-			continue;
-		switch (o->type) {
-		case CONF_TEXT:
-			free(*(char **)field(c, o));
-			break;
-		case CONF_LIST:
-		case CONF_TOPICS:
-		case CONF_KEYS:
-			list_fini(field(c, o));
-			break;
-		case CONF_UINT:
-		case CONF_SIZE:
-		case CONF_DURATION:
-		case CONF_WORD:
-			break;
-		}
+	for (i = 0; i < c->n_issuers; i++) {
+		conf_free_fields(c, &c->issuers[i]);
+		free(c->issuers[i].name);
 	}
-	free(c->where);
+	free(c->issuers);
+	conf_free_fields(c, NULL);
 	free(c->file);
 	free(c->dev_secret);
 	free(c->dev_token_key);
@@ -449,16 +507,27 @@ conf_free(struct conf *c)
  * Names, right and nearly right.
  */
 
+/* The key in "auth.NAME.KEY", whatever the two are; else NULL. */
+static const char *
+issuer_key(const char *name)
+{
+	const char *last = strrchr(name, '.');
+
+	return strncmp(name, "auth.", 5) == 0 && last > name + 5 ? last + 1 : NULL;
+}
+
 bool
 conf_known(const char *name)
 {
-	return conf_find(name) != NULL;
+	return conf_find(name) != NULL || issuer_key(name) != NULL;
 }
 
 bool
 conf_is_secret(const char *name)
 {
-	const struct conf_option *o = conf_find(name);
+	const char *key = issuer_key(name);
+	const struct conf_option *o = key != NULL ? conf_find_issuer_key(key) :
+	    conf_find(name);
 
 	return o != NULL && o->secret;
 }
@@ -521,8 +590,6 @@ conf_nearest_option(const char *name)
 
 	for (i = 0; i < conf_table_n; i++) {
 		key = strchr(conf_table[i].name, '.') + 1;
-		if (conf_table[i].refused != NULL)
-			continue;
 		if (strcasecmp(key, dot != NULL ? dot + 1 : name) == 0)
 			return &conf_table[i];
 		d = conf_distance(dot != NULL ? conf_table[i].name : key, name);
@@ -547,13 +614,16 @@ conf_set(struct conf *c, const char *name, const char *value, const char *where,
     char *err, size_t size)
 {
 	const struct conf_option *o = conf_find(name);
-	char shown[CONF_SHOWN_SIZE], at[PLACE_SIZE];
+	char shown[CONF_SHOWN_SIZE], at[CONF_PLACE_SIZE];
 
 	if (o != NULL)
-		return set(c, o, value, where, err, size);
+		return conf_put(c, NULL, o, value, where, err, size);
+	if (issuer_key(name) != NULL)
+		return conf_set_issuer(c, name, issuer_key(name), value, where, err,
+		    size);
 	o = conf_nearest_option(name);
 	return conf_fail(err, size, "%s: no such option%s%s%s",
-	    place(at, where, conf_show(shown, name)),
+	    conf_begin(at, where, conf_show(shown, name)),
 	    o != NULL ? "; did you mean " : "",
 	    o != NULL ? o->name : "", o != NULL ? "?" : "");
 }
@@ -612,7 +682,7 @@ finish_dev(struct conf *c, char *err, size_t size)
 	bool everybody = c->cors_origins.n > 0 &&
 	    strcmp(c->cors_origins.v[0], "*") == 0;
 	const char *which;
-	char address[32], at[PLACE_SIZE];
+	char address[32], at[CONF_PLACE_SIZE];
 	size_t i;
 
 	c->demo = true;
@@ -635,11 +705,11 @@ finish_dev(struct conf *c, char *err, size_t size)
 	list_fini(&c->public_topics);
 	if (list_add(&c->public_topics, "**", 2) == -1 || add_dev_key(c) == -1)
 		goto no_memory;
-	if (c->auth_key == NULL && c->auth_key_file == NULL) {
+	if (!conf_has_key(&c->house)) {
 		if (c->dev_token_key == NULL &&
 		    (c->dev_token_key = auth_make_secret()) == NULL)
 			goto no_memory;
-		if ((c->auth_key = strdup(c->dev_token_key)) == NULL)
+		if ((c->house.key = strdup(c->dev_token_key)) == NULL)
 			goto no_memory;
 	}
 	for (i = 0; !everybody && i < sizeof origins / sizeof origins[0]; i++)
@@ -680,7 +750,7 @@ static int
 check_listens(const struct conf *c, char *err, size_t size)
 {
 	struct conf_listen a;
-	char why[256], at[PLACE_SIZE];
+	char why[256], at[CONF_PLACE_SIZE];
 	size_t i, j;
 
 	for (i = 0; i < c->admin_listen.n; i++)
@@ -701,7 +771,7 @@ check_listens(const struct conf *c, char *err, size_t size)
 static int
 check_rules(const struct conf *c, char *err, size_t size)
 {
-	char event[CONF_NUMBER_SIZE], at[PLACE_SIZE];
+	char event[CONF_NUMBER_SIZE], at[CONF_PLACE_SIZE];
 	size_t i;
 
 	conf_format_number(event, CONF_SIZE, c->max_event_bytes);
@@ -718,24 +788,19 @@ check_rules(const struct conf *c, char *err, size_t size)
 		if (strcmp(c->cors_origins.v[i], "*") == 0)
 			return conf_fail(err, size, "%s: * stands alone",
 			    place_of(at, c, "server.cors_origins"));
-	if (c->auth_key != NULL && c->auth_key_file != NULL)
-		return conf_fail(err, size, "%s: auth.key is set too (%s); "
-		    "keep one of them", place_of(at, c, "auth.key_file"),
-		    where_is(c, "auth.key"));
 	return check_listens(c, err, size);
 }
 
 int
 conf_finish(struct conf *c, char *err, size_t size)
 {
-	if (check_rules(c, err, size) == -1)
+	if (check_rules(c, err, size) == -1 || conf_check_issuers(c, err, size) == -1)
 		return -1;
 	if (c->dev && finish_dev(c, err, size) == -1)
 		return -1;
-	if (c->api_keys.n == 0 && c->api_keys_file == NULL &&
-	    c->auth_key == NULL && c->auth_key_file == NULL)
-		return conf_fail(err, size, "no key is configured, so nobody "
-		    "could publish.  Make one and start again:\n"
+	if (!conf_has_publisher(c))
+		return conf_fail(err, size, "no key is configured that may "
+		    "publish, so nobody could.  Make one and start again:\n"
 		    "    export FANFARE_AUTH_API_KEYS=backend:$(fanfare key)\n"
 		    "or write it into the configuration (auth.api_keys, or "
 		    "auth.key for tokens),\n"

@@ -7,6 +7,10 @@
  * and the manual page all come from it.  Later sources win: default, file,
  * environment, option; a list is replaced as a whole.
  *
+ * [auth] is the house's issuer of tokens; each [auth.NAME] adds one, with those
+ * keys of [auth] that say who signs tokens: auth.NAME.issuer,
+ * FANFARE_AUTH_NAME_ISSUER, --auth.NAME.issuer.
+ *
  * Lists are separated by white space and commas.  In lists of topics a
  * backslash makes a comma, a space or a backslash behind it part of the
  * pattern.  Entries of auth.api_keys hold spaces, so they are separated by
@@ -28,6 +32,16 @@ struct conf_list {
 
 enum conf_durability { CONF_FULL, CONF_NORMAL };
 
+/* Who signs tokens, and what is asked of them. */
+struct conf_issuer {
+	char		*name;			/* NULL: [auth] itself */
+	char		*key, *key_file, *jwks;	/* one of them; or NULL, as below */
+	char		*issuer, *audience, *grants_claim;
+	int64_t		 leeway_ms, grace_ms;
+	bool		 publish;
+	char	       **where;			/* as that of struct conf */
+};
+
 struct conf {
 	/* server */
 	struct conf_list listen, admin_listen;	/* "off" alone: empty */
@@ -45,9 +59,10 @@ struct conf {
 	uint64_t	 tail_bytes;
 	/* auth, topics */
 	struct conf_list api_keys;
-	char		*api_keys_file, *auth_key, *auth_key_file; /* or NULL */
-	char		*issuer, *audience, *grants_claim, *cookie;
-	int64_t		 leeway_ms, grace_ms;
+	char		*api_keys_file, *cookie;	/* or NULL */
+	struct conf_issuer house;
+	struct conf_issuer *issuers;		/* the [auth.NAME], as they came */
+	size_t		 n_issuers;
 	struct conf_list public_topics, authenticated_topics;
 	/* stream */
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
@@ -80,14 +95,14 @@ int	conf_load_file(struct conf *c, const char *path, char *err,
  * FANFARE_PORT* and FANFARE_SERVICE_* are what Kubernetes sets beside a service
  * of our name. */
 int	conf_load_env(struct conf *c, char *err, size_t size);
-/* `name` as in the file ("store.path"). */
+/* `name` as in the file ("store.path", "auth.clerk.issuer"). */
 int	conf_set(struct conf *c, const char *name, const char *value,
 	    const char *where, char *err, size_t size);
 /* Rules between options, and what --dev implies; call last. */
 int	conf_finish(struct conf *c, char *err, size_t size);
 /* Only where store.path lies: for those who need no key. */
 int	conf_finish_path(struct conf *c, char *err, size_t size);
-/* Is there such an option?  For the command line. */
+/* Is there such an option, or might it be an issuer's?  For the command line. */
 bool	conf_known(const char *name);
 /* The option that a short form stands for: "db" is "store.path"; NULL: none. */
 const char	*conf_alias(const char *name);

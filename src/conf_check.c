@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth.h"
 #include "text.h"
 #include "topic.h"
 
@@ -342,6 +343,13 @@ conf_check_cookie(const char *word, char *why, size_t size)
 	(void)conf_fail(why, size, "cannot be a cookie's name; letters, "
 	    "digits, - and _ are safe");
 	return false;
+}
+
+bool
+conf_check_jwks(const char *word, char *why, size_t size)
+{
+	return conf_check_text(word, why, size) &&
+	    (!auth_is_url(word) || auth_url_is_good(word, why, size));
 }
 
 bool

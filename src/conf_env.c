@@ -1,5 +1,6 @@
 /*
- * conf_env.c - values from the environment: FANFARE_SECTION_KEY, and PORT.
+ * conf_env.c - values from the environment: FANFARE_SECTION_KEY,
+ * FANFARE_AUTH_NAME_KEY for an issuer, and PORT.
  */
 #include "config.h"
 
@@ -28,12 +29,39 @@ env_name(char out[96], const struct conf_option *o)
 		*p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
 }
 
+/* "auth.clerk.issuer" for FANFARE_AUTH_CLERK_ISSUER; false when no issuer has such a
+ * key.  No key ends like another behind a _, so there is one way to read it. */
+static bool
+issuer_name(char out[160], const char *env)
+{
+	char key[96];
+	size_t i, n, len = strlen(env);
+	const char *p;
+
+	if (strncmp(env, "FANFARE_AUTH_", 13) != 0 || len > 120)
+		return false;
+	for (i = 0; i < conf_table_n; i++) {
+		env_name(key, &conf_table[i]);
+		p = key + 12;		/* _KEY_FILE */
+		n = strlen(p);
+		if (!conf_table[i].issuers || len <= 13 + n ||
+		    strcmp(env + len - n, p) != 0)
+			continue;
+		(void)snprintf(out, 160, "auth.%.*s.%s", (int)(len - 13 - n),
+		    env + 13, strchr(conf_table[i].name, '.') + 1);
+		for (n = 5; out[n] != '.'; n++)
+			out[n] = (char)tolower((unsigned char)out[n]);
+		return true;
+	}
+	return false;
+}
+
 static int
 load_variable(struct conf *c, const char *name, const char *value, char *err,
     size_t size)
 {
 	const struct conf_option *found = NULL;
-	char env[96], shown[CONF_SHOWN_SIZE];
+	char env[96], shown[CONF_SHOWN_SIZE], issuer[160];
 	size_t i, d, best = 4;
 
 	for (i = 0; i < conf_table_n; i++) {
@@ -53,6 +81,9 @@ load_variable(struct conf *c, const char *name, const char *value, char *err,
 	    strncmp(name, "FANFARE_PORT_", 13) == 0 ||
 	    strncmp(name, "FANFARE_SERVICE_", 16) == 0)
 		return 0;
+	if (best > 1 && issuer_name(issuer, name))
+		return *value == '\0' ? 0 : conf_set(c, issuer, value, name, err,
+		    size);
 	if (found == NULL)
 		return conf_fail(err, size, "%s: no option has this "
 		    "variable; \"fanfare serve --help\" lists the options",

@@ -226,9 +226,6 @@ load_key(struct conf *c, struct ini_cfgobj *ini, const char *path,
 		    key), o == NULL ? 6 :
 		    (int)strcspn(o->name, "."), o == NULL ? "server" : o->name);
 	}
-	if (strncmp(section, "auth.", 5) == 0)
-		return conf_fail(err, size, "%s: [%s]: this version has one "
-		    "issuer, [auth]", where, conf_show(shown, section));
 	if (strncmp(section, "topic ", 6) == 0)
 		return conf_fail(err, size, "%s: [%s]: sections for single "
 		    "topics are reserved for a later version", where,
@@ -257,6 +254,9 @@ load_section(struct conf *c, struct ini_cfgobj *ini, const char *path,
 		ini_free_attribute_list(keys);
 	if (r == -1 || n > 0 || strcmp(section, NO_SECTION) == 0)
 		return r;
+	if (strncmp(section, "auth.", 5) == 0)
+		return conf_have_issuer(c, section + 5, strlen(section + 5),
+		    path, err, size) == NULL ? -1 : 0;
 	for (j = 0; j < conf_sections_n; j++)
 		if (strcmp(section, conf_sections[j].name) == 0)
 			return 0;

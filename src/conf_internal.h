@@ -32,7 +32,7 @@ struct conf_option {
 	uint64_t	 min, max;	/* numbers */
 	bool		 zero;		/* 0 is legal too, whatever `min` */
 	bool		 secret;	/* never shown */
-	const char	*refused;	/* not in this version: why */
+	bool		 issuers;	/* [auth.NAME] has it too */
 	/* One word of a list, or the text; false with `why` completing
 	 * `"WORD" ...`. */
 	bool		(*check)(const char *word, char *why, size_t size);
@@ -50,6 +50,12 @@ extern const size_t		 conf_sections_n;
 
 /* NULL: no such option. */
 const struct conf_option *conf_find(const char *name);
+/* The key that an [auth.NAME] has, or NULL. */
+const struct conf_option *conf_find_issuer_key(const char *key);
+/* Have a section [auth.NAME], new or not: NULL: told. */
+struct conf_issuer *conf_have_issuer(struct conf *c, const char *name, size_t len,
+	    const char *where, char *err, size_t size);
+#define CONF_ISSUER_NAME_MAX	32
 /* The option meant by `name`, or NULL: the same key in another section, else
  * the nearest spelling. */
 const struct conf_option *conf_nearest_option(const char *name);
@@ -60,6 +66,36 @@ int	conf_fail(char *err, size_t size, const char *fmt, ...)
 /* Fit a word from outside into a message: cut, and without controls. */
 #define CONF_SHOWN_SIZE		80
 const char	*conf_show(char out[CONF_SHOWN_SIZE], const char *word);
+
+/* An option's field: of the whole configuration (is == NULL) or of an [auth.NAME]; so it
+ * is with `is` below, too. */
+void	*conf_field(struct conf *c, struct conf_issuer *is,
+	    const struct conf_option *o);
+int	 conf_apply_defaults(struct conf *c, struct conf_issuer *is);
+void	 conf_free_fields(struct conf *c, struct conf_issuer *is);
+int	 conf_put(struct conf *c, struct conf_issuer *is,
+	    const struct conf_option *o, const char *value, const char *where,
+	    char *err, size_t size);
+/* To begin a message: "fanfare.conf:12: store.path"; "--store.path" says it once. */
+#define CONF_PLACE_SIZE		256
+const char	*conf_begin(char out[CONF_PLACE_SIZE], const char *where,
+		    const char *name);
+/* The name of an option, "auth.clerk.issuer"; who set it; both. */
+const char	*conf_full_name(char out[CONF_PLACE_SIZE],
+		    const struct conf_issuer *is, const struct conf_option *o);
+const char	*conf_who_set(const struct conf *c, const struct conf_issuer *is,
+		    const struct conf_option *o);
+const char	*conf_place(char out[CONF_PLACE_SIZE], const struct conf *c,
+		    const struct conf_issuer *is, const struct conf_option *o);
+
+/* conf_issuer.c */
+/* "auth.NAME.KEY", whose `key` is the end of `name`. */
+int	conf_set_issuer(struct conf *c, const char *name, const char *key,
+	    const char *value, const char *where, char *err, size_t size);
+int	conf_check_issuers(struct conf *c, char *err, size_t size);
+bool	conf_has_key(const struct conf_issuer *is);
+/* With keys that may only read, nobody could publish. */
+bool	conf_has_publisher(const struct conf *c);
 
 /* "64k", "15s", "24h" ... in the largest unit that fits. */
 #define CONF_NUMBER_SIZE	32
@@ -74,6 +110,7 @@ bool	conf_check_net(const char *word, char *why, size_t size);
 bool	conf_check_origin(const char *word, char *why, size_t size);
 bool	conf_check_topic(const char *word, char *why, size_t size);
 bool	conf_check_cookie(const char *word, char *why, size_t size);
+bool	conf_check_jwks(const char *word, char *why, size_t size);
 bool	conf_check_text(const char *word, char *why, size_t size);
 
 #endif

@@ -32,7 +32,7 @@ const struct conf_section conf_sections[] = {
 	    "takes." },
 	{ "store",	"The log of events on disk." },
 	{ "auth",	"Keys and tokens.  At least one of api_keys, "
-			"api_keys_file, key and key_file is needed." },
+			"api_keys_file, key, key_file and jwks is needed." },
 	{ "topics",	"What may be read without a grant." },
 	{ "stream",	"What one subscriber may expect, and cost." },
 	{ "log",	"Lines on standard error." },
@@ -126,38 +126,47 @@ const struct conf_option conf_table[] = {
 	  .check = conf_check_text,
 	  .help = "A file with such keys, one on each line; # begins a comment "
 	  "line." },
-	{ ROW("auth.key", CONF_TEXT, auth_key), .secret = true,
+	{ ROW("auth.key", CONF_TEXT, house.key), .secret = true, .issuers = true,
 	  .example = "AT-LEAST-32-BYTES-THAT-NOBODY-CAN-GUESS",
 	  .help = "What tokens (JWT) are checked with: an HMAC secret of 32 "
 	  "bytes or more for HS256, HS384 and HS512, or a PEM public key for "
 	  "RS* and ES*.  Taken byte for byte." },
-	{ ROW("auth.key_file", CONF_TEXT, auth_key_file),
+	{ ROW("auth.key_file", CONF_TEXT, house.key_file), .issuers = true,
 	  .example = "/etc/fanfare/token-key", .check = conf_check_text,
 	  .help = "A file with that key; one newline at its end is dropped.  "
 	  "In place of auth.key." },
-	{ .name = "auth.jwks", .type = CONF_TEXT,
-	  .refused = "JWKS are not read by this version; put the issuer's "
-	  "public key, as PEM, into auth.key_file" },
-	{ ROW("auth.issuer", CONF_TEXT, issuer),
+	{ ROW("auth.jwks", CONF_TEXT, house.jwks), .issuers = true,
+	  .example = "https://login.example.com/.well-known/jwks.json",
+	  .check = conf_check_jwks,
+	  .help = "The public keys of an issuer that changes them, as a JWKS: a "
+	  "file, or an https:// address (http:// for this machine alone) that "
+	  "is fetched at start, again as often as it asks for (5m to 24h; 15m "
+	  "when it does not say), on SIGHUP, and when a token names a key that "
+	  "is not in it.  In place of auth.key.  See fanfare-tokens(7)." },
+	{ ROW("auth.issuer", CONF_TEXT, house.issuer), .issuers = true,
 	  .example = "https://login.example.com", .check = conf_check_text,
 	  .help = "The claim iss that tokens must hold.  Not looked at when "
 	  "unset." },
-	{ ROW("auth.audience", CONF_TEXT, audience),
+	{ ROW("auth.audience", CONF_TEXT, house.audience), .issuers = true,
 	  .example = "fanfare", .check = conf_check_text,
 	  .help = "What the claim aud of tokens must hold.  Not looked at when "
 	  "unset." },
-	{ ROW("auth.leeway", CONF_DURATION, leeway_ms),
+	{ ROW("auth.leeway", CONF_DURATION, house.leeway_ms), .issuers = true,
 	  .def = "5s", .max = 5 * MIN,
 	  .help = "How far the clocks of issuer and server may differ." },
-	{ ROW("auth.grace", CONF_DURATION, grace_ms),
+	{ ROW("auth.grace", CONF_DURATION, house.grace_ms), .issuers = true,
 	  .def = "0", .max = 365 * DAY,
 	  .help = "How long past its expiry a token may still hold or reopen a "
 	  "stream; it never publishes then.  12h suits login tokens that live "
 	  "for a minute." },
-	{ ROW("auth.grants_claim", CONF_TEXT, grants_claim),
-	  .def = "fanfare", .check = conf_check_text,
+	{ ROW("auth.grants_claim", CONF_TEXT, house.grants_claim),
+	  .issuers = true, .def = "fanfare", .check = conf_check_text,
 	  .help = "The claim that holds {\"publish\":[PATTERN ...],"
 	  "\"subscribe\":[PATTERN ...]}." },
+	{ ROW("auth.publish", CONF_WORD, house.publish), .issuers = true,
+	  .def = "yes", .words = "no yes",
+	  .help = "May tokens publish where their grants say so?  In an "
+	  "[auth.NAME] the default is no." },
 	{ ROW("auth.cookie", CONF_TEXT, cookie),
 	  .def = "fanfare_token", .check = conf_check_cookie,
 	  .help = "The cookie that may hold a subscriber's token." },
@@ -211,6 +220,18 @@ conf_find(const char *name)
 
 	for (i = 0; i < conf_table_n; i++)
 		if (strcmp(conf_table[i].name, name) == 0)
+			return &conf_table[i];
+	return NULL;
+}
+
+const struct conf_option *
+conf_find_issuer_key(const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < conf_table_n; i++)
+		if (conf_table[i].issuers &&
+		    strcmp(strchr(conf_table[i].name, '.') + 1, key) == 0)
 			return &conf_table[i];
 	return NULL;
 }
@@ -342,9 +363,18 @@ in_section(const struct conf_option *o, const struct conf_section *s)
 {
 	size_t len = strlen(s->name);
 
-	return o->refused == NULL && strncmp(o->name, s->name, len) == 0 &&
-	    o->name[len] == '.';
+	return strncmp(o->name, s->name, len) == 0 && o->name[len] == '.';
 }
+
+static const char about_issuers[] =
+    "Each [auth.NAME] adds an issuer of tokens, such as a login provider: with key, "
+    "key_file or jwks, issuer (which it needs), audience, leeway, grace, grants_claim "
+    "and publish, as above.  A token is judged by the section whose issuer is its "
+    "claim iss, else by [auth].  In the environment they are "
+    "FANFARE_AUTH_NAME_ISSUER and so on, as options --auth.NAME.issuer.  NAME is "
+    "small letters, digits and _ (capitals in the environment).  A subject is "
+    "compared alone: {sub} of one issuer is {sub} of all, so add only issuers "
+    "whose subjects cannot be mistaken for one another.";
 
 void
 conf_print_help(FILE *f)
@@ -355,8 +385,6 @@ conf_print_help(FILE *f)
 
 	for (i = 0; i < conf_table_n; i++) {
 		o = &conf_table[i];
-		if (o->refused != NULL)
-			continue;
 		if (o->alias != NULL)
 			fprintf(f, "  --%s %s, ", o->alias, placeholder(o));
 		fprintf(f, "%s--%s %s\n", o->alias != NULL ? "" : "  ", o->name,
@@ -369,6 +397,8 @@ conf_print_help(FILE *f)
 		    o->def != NULL ? o->def : "none");
 		wrap(f, "        ", text);
 	}
+	fputs("  --auth.NAME.issuer TEXT, --auth.NAME.jwks TEXT, ...\n", f);
+	wrap(f, "        ", about_issuers);
 }
 
 void
@@ -404,6 +434,14 @@ conf_print_sample(FILE *f)
 			wrap(f, "# ", text);
 			fprintf(f, "#%s = %s\n", strchr(o->name, '.') + 1,
 			    o->def != NULL ? o->def : o->example);
+		}
+		if (strcmp(conf_sections[j].name, "auth") == 0) {
+			fputc('\n', f);
+			wrap(f, "# ", about_issuers);
+			fputs("#[auth.clerk]\n"
+			    "#issuer = https://YOUR-APP.clerk.accounts.dev\n"
+			    "#jwks = https://YOUR-APP.clerk.accounts.dev"
+			    "/.well-known/jwks.json\n", f);
 		}
 	}
 }
@@ -459,5 +497,9 @@ conf_print_manual(FILE *f)
 				    o->alias);
 		}
 		fputs(".El\n", f);
+		if (strcmp(conf_sections[j].name, "auth") == 0) {
+			fputs(".Ss Sections [auth.NAME]\n", f);
+			print_roff(f, about_issuers);
+		}
 	}
 }

@@ -343,10 +343,30 @@ judged(void *arg, struct msg *m)
 	mailbox_post(h->box, m, true);
 }
 
+/* The thread that fetches. */
+static void
+fetched(void *arg, struct msg *m)
+{
+	struct http *h = arg;
+
+	m->kind = HTTP_FETCHED;
+	mailbox_post(h->box, m, true);
+}
+
+static void
+fetch(void *arg, const char *url)
+{
+	struct http *h = arg;
+
+	auth_fetch_want(h->fetch, url);
+}
+
 struct http *
 http_new(const struct http_conf *c, struct auth *auth)
 {
-	struct auth_pool_conf pc = { .done = judged, .max_waiting = c->max_checks };
+	struct auth_pool_conf pc = { .done = judged, .fetch = fetch,
+	    .max_waiting = c->max_checks };
+	struct auth_fetch_conf fc = { .done = fetched };
 	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = WATCH_MAIL };
 	struct http *h;
 
@@ -371,8 +391,13 @@ http_new(const struct http_conf *c, struct auth *auth)
 	pc.arg = h;
 	if ((h->pool = auth_pool_new(&pc)) == NULL)
 		goto fail_box;
+	fc.arg = h;
+	if ((h->fetch = auth_fetch_new(&fc)) == NULL)
+		goto fail_pool;
 	return h;
 
+fail_pool:
+	auth_pool_free(h->pool);
 fail_box:
 	mailbox_free(h->box);
 fail_epfd:
@@ -395,6 +420,7 @@ http_free(struct http *h)
 		if (h->listeners[i].fd != -1)
 			close(h->listeners[i].fd);
 	}
+	auth_fetch_free(h->fetch);
 	auth_pool_free(h->pool);
 	/* A commit that took longer than STOP_MS is told to nobody. */
 	if (h->waiting > 0)
@@ -471,28 +497,47 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	return 0;
 }
 
+/* End streams whose key `a` does not have.  0, or -1: no memory. */
+static int
+keep_keys(struct http *h, const struct auth *a)
+{
+	size_t n = auth_key_ids(a, NULL, 0);
+	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof(*ids));
+	int r;
+
+	if (ids == NULL)
+		return -1;
+	(void)auth_key_ids(a, ids, n);
+	r = hub_keep_keys(h->conf.hub, ids, n);
+	free(ids);
+	return r;
+}
+
+/* Keys came or went: nothing may rest on those that went.  Tried until there is memory
+ * for it. */
+static void
+follow_keys(struct http *h)
+{
+	if (!h->keys_changed || auth_cache_keep(h->auth) == -1 ||
+	    keep_keys(h, h->auth) == -1)
+		return;
+	h->keys_changed = false;
+}
+
 static void
 take_reload(struct http *h, struct auth *auth)
 {
-	size_t n = auth_key_ids(auth, NULL, 0);
-	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof(*ids));
-
-	if (ids == NULL) {
-		log_warn("http: reload; the old keys stay");
-		auth_free(auth);
-		return;
-	}
-	(void)auth_key_ids(auth, ids, n);
+	auth_inherit(auth, h->auth);
 	/* First, for a key that is gone must not leave streams behind. */
-	if (hub_keep_keys(h->conf.hub, ids, n) == -1) {
+	if (keep_keys(h, auth) == -1) {
 		log_warnx("http: reload: no memory; the old keys stay");
 		auth_free(auth);
-		free(ids);
 		return;
 	}
-	free(ids);
 	auth_free(h->auth);
 	h->auth = auth;
+	auth_fetch_watch(h->fetch, auth);
+	auth_pool_look(h->pool, auth);
 	log_info("http: keys and topic rules are reloaded");
 }
 
@@ -520,6 +565,7 @@ begin_stop(struct http *h)
 	h->stop_by = clock_mono_ms() + STOP_MS;
 	/* Who waits for a token comes back with the next mail. */
 	auth_pool_stop(h->pool);
+	auth_fetch_stop(h->fetch);
 }
 
 /* The last requests taken from a queue that a successor serves are answered too,
@@ -557,6 +603,12 @@ take_mail(struct http *h)
 			break;
 		case HTTP_JUDGED:
 			auth_job_end(m, resume);
+			break;
+		case HTTP_FETCHED:
+			if (auth_take_fetched(h->auth, m))
+				h->keys_changed = true;
+			follow_keys(h);
+			auth_pool_look(h->pool, h->auth);
 			break;
 		case HTTP_RELOAD:
 			take_reload(h, ((struct reload *)m)->auth);
@@ -636,6 +688,7 @@ http_main(void *arg)
 	int n, wait;
 
 	thread_begin("fanfare-http", THREAD_PROMPT);
+	auth_fetch_watch(h->fetch, h->auth);
 	/* When stopping, whoever waits for a commit is still answered; the store answers
 	 * all of them, but nothing may keep the process for ever. */
 	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
@@ -649,12 +702,15 @@ http_main(void *arg)
 		for (int i = 0; i < n; i++)
 			note_event(h, evs[i].data.u32);
 		take_mail(h);
+		follow_keys(h);
+		auth_pool_tick(h->pool, h->auth);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
 		log_tell_dropped();
 		if (h->ending)
 			end_when_idle(h);
 	}
 	pass_on_appends(h, true);
+	take_mail(h);
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
 	if (h->waiting > 0)

@@ -27,7 +27,6 @@ struct http_conf {
 	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
 	const char *const *trusted_proxies;	/* the same */
 	const char	*cookie;		/* the same */
-	const char	*issuer;		/* for messages; may be NULL */
 	bool		 dev;			/* say which check failed */
 	bool		 demo;			/* serve the demo page */
 	int64_t		 drain_ms;

@@ -74,6 +74,7 @@ metrics_run(struct request *rq)
 	metrics_render_one(&b, #type, name, help, (double)(value));
 	STORE_NUMBERS(X)
 #undef X
+	auth_render_metrics(rq->http->auth, &b);
 	return rq_answer(rq, 200, "text/plain; version=0.0.4", &b, NULL);
 }
 

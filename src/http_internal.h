@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 
 #include "auth.h"
+#include "auth_fetch.h"
 #include "auth_pool.h"
 #include "handoff.h"
 #include "http.h"
@@ -41,6 +42,8 @@ struct http {
 	struct http_conf conf;
 	struct auth	*auth;
 	struct auth_pool *pool;
+	struct auth_fetch *fetch;
+	bool		 keys_changed;	/* and streams have not been told yet */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -107,7 +110,7 @@ struct request {
 };
 
 enum http_msg {
-	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
+	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_FETCHED, HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
 };
 
 struct route {

@@ -54,13 +54,13 @@ rq_topics(struct request *rq, enum answer *a)
 	return t;
 }
 
-/* Too many tokens wait to be judged, or the server is on its way out. */
+/* Whether the token is good can't be told now, for `reason`, or because the server is on
+ * its way out. */
 static enum answer
-refuse_busy(struct request *rq)
+refuse_busy(struct request *rq, const char *reason)
 {
 	bool drain = rq->http->stopping;
-	const char *detail = drain ? "the server is restarting" :
-	    "too many tokens wait to be checked";
+	const char *detail = drain ? "the server is restarting" : reason;
 
 	if (rq->route->run == subscribe_run)
 		return subscribe_refuse_load(rq, drain ? CLOSE_DRAIN :
@@ -92,7 +92,11 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 		*a = rq_suspend(rq);
 		return false;
 	case AUTH_ASK_BUSY:
-		*a = refuse_busy(rq);
+		*a = refuse_busy(rq, "too many tokens wait to be checked");
+		return false;
+	case AUTH_ASK_NO_KEYS:
+		*a = refuse_busy(rq, "the keys of this token's issuer can't be "
+		    "fetched now");
 		return false;
 	}
 	if (bad == 0) {

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "auth.h"
+#include "auth_fetch.h"
 #include "clock.h"
 #include "http.h"
 #include "hub.h"
@@ -60,24 +61,47 @@ words(const struct conf_list *l)
 	return (const char *const *)(void *)l->v;
 }
 
+static struct auth_issuer_conf
+issuer_of(const struct conf_issuer *is)
+{
+	return (struct auth_issuer_conf){
+		.name = is->name,
+		.key = is->key,
+		.key_file = is->key_file,
+		.jwks = is->jwks,
+		.issuer = is->issuer,
+		.audience = is->audience,
+		.grants_claim = is->grants_claim,
+		.leeway_ms = is->leeway_ms,
+		.grace_ms = is->grace_ms,
+		.reads_only = !is->publish,
+	};
+}
+
 struct auth *
 server_auth(const struct conf *c, char *err, size_t size)
 {
+	struct auth_issuer_conf *issuers;
+	struct auth *a;
 	struct auth_conf ac = {
 		.api_keys = words(&c->api_keys),
 		.api_keys_file = c->api_keys_file,
-		.key = c->auth_key,
-		.key_file = c->auth_key_file,
-		.issuer = c->issuer,
-		.audience = c->audience,
-		.grants_claim = c->grants_claim,
-		.leeway_ms = c->leeway_ms,
-		.grace_ms = c->grace_ms,
+		.house = issuer_of(&c->house),
+		.n_issuers = c->n_issuers,
 		.public_topics = words(&c->public_topics),
 		.authenticated_topics = words(&c->authenticated_topics),
 	};
 
-	return auth_new(&ac, err, size);
+	if ((issuers = calloc(c->n_issuers + 1, sizeof(*issuers))) == NULL) {
+		(void)snprintf(err, size, "auth: out of memory");
+		return NULL;
+	}
+	for (size_t i = 0; i < c->n_issuers; i++)
+		issuers[i] = issuer_of(&c->issuers[i]);
+	ac.issuers = issuers;
+	a = auth_new(&ac, err, size);
+	free(issuers);
+	return a;
 }
 
 /* As many descriptors as the system lets us have. */
@@ -237,7 +261,6 @@ build(struct server *sv)
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
 		.cookie = c->cookie,
-		.issuer = c->issuer,
 		.dev = c->dev,
 		.demo = c->demo,
 		.drain_ms = c->drain_time_ms,
@@ -430,6 +453,9 @@ server_check(struct conf *c)
 		log_error("%s", err);
 		code = 2;
 	}
+	if (auth != NULL && auth_fetch_now(auth) > 0)
+		log_warnx("check: the server would start all the same, and try "
+		    "again until it has those keys");
 	auth_free(auth);
 	/* Not opened: a server may be running on it. */
 	if ((copy = strdup(c->store_path)) == NULL)

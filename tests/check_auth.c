@@ -251,7 +251,7 @@ static struct auth *
 auth_with_key(enum key_name k)
 {
 	char text[4096];
-	struct auth_conf c = { .key = text, .leeway_ms = LEEWAY };
+	struct auth_conf c = { .house.key = text, .house.leeway_ms = LEEWAY };
 
 	key_text(k, text);
 	return auth_of(&c);
@@ -760,7 +760,7 @@ START_TEST(spoilt_claims_well_signed_do_no_harm)
 	static const char claims[] = "{\"iss\":\"a\",\"aud\":[\"b\"],\"sub\":\"u\","
 	    "\"fanfare\":{\"publish\":[\"a\"],\"subscribe\":[\"b/**\"]}," EXP "}";
 	const char *rules[] = { "user/{sub}", "{iss}/{aud}", NULL };
-	struct auth_conf c = { .key = SECRET64, .authenticated_topics = rules };
+	struct auth_conf c = { .house.key = SECRET64, .authenticated_topics = rules };
 	struct auth *a = auth_of(&c);
 	unsigned int state = 7, i, good = 0;
 	struct auth_identity id;
@@ -814,8 +814,8 @@ START_TEST(issuer_and_audience_must_match_when_set)
 		{ "{\"iss\":\"https://a\",\"aud\":[\"fan\",1]," EXP "}", "aud is neither" },
 		{ "{\"iss\":\"https://a\",\"aud\":null," EXP "}", "aud is neither" },
 	};
-	struct auth_conf c = { .key = SECRET64, .issuer = "https://a",
-	    .audience = "fan" };
+	struct auth_conf c = { .house.key = SECRET64, .house.issuer = "https://a",
+	    .house.audience = "fan" };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id;
 	enum problem problem;
@@ -851,7 +851,7 @@ START_TEST(a_reason_repeats_nothing_of_the_token)
 		"{\"iss\":\"CANARY\"," EXP "}",
 		"CANARY", "{\"a\":CANARY}",
 	};
-	struct auth_conf c = { .key = SECRET64, .issuer = "https://a" };
+	struct auth_conf c = { .house.key = SECRET64, .house.issuer = "https://a" };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id;
 	enum problem problem;
@@ -893,8 +893,8 @@ START_TEST(grace_is_for_subscribing_alone)
 		{ 64999, PROBLEM_TOKEN_EXPIRED, 0 },	/* grace and leeway */
 		{ 65000, PROBLEM_TOKEN_EXPIRED, PROBLEM_TOKEN_EXPIRED },
 	};
-	struct auth_conf c = { .key = SECRET64, .leeway_ms = LEEWAY,
-	    .grace_ms = 60000 };
+	struct auth_conf c = { .house.key = SECRET64, .house.leeway_ms = LEEWAY,
+	    .house.grace_ms = 60000 };
 	int64_t exp = NOW + 3600000, now;
 	char *t = hs256("{\"sub\":\"u\"," EXP
 	    ",\"fanfare\":{\"publish\":[\"a\"],\"subscribe\":[\"a\"]}}");
@@ -1157,8 +1157,8 @@ END_TEST
 
 START_TEST(grants_claim_may_have_another_name)
 {
-	struct auth_conf c = { .key = SECRET64,
-	    .grants_claim = "https://example.com/fanfare" };
+	struct auth_conf c = { .house.key = SECRET64,
+	    .house.grants_claim = "https://example.com/fanfare" };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id = identity_of_claims(a, "{" EXP
 	    ",\"fanfare\":{\"publish\":[\"no\"]},"
@@ -1252,7 +1252,7 @@ START_TEST(a_claim_in_a_rule_is_one_literal_segment)
 	};
 	const char *rules[] = { "user/{sub}/**", "app/**", "org/{org}/all",
 	    "org/{org}/members/{sub}", "own/{sub}", "x/{https://x.org/id}", NULL };
-	struct auth_conf c = { .key = SECRET64, .authenticated_topics = rules };
+	struct auth_conf c = { .house.key = SECRET64, .authenticated_topics = rules };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id;
 	char claims[256];
@@ -1275,7 +1275,7 @@ END_TEST
 START_TEST(a_claim_may_not_make_a_topic_too_long)
 {
 	const char *rules[] = { "user/{sub}", NULL };
-	struct auth_conf c = { .key = SECRET64, .authenticated_topics = rules };
+	struct auth_conf c = { .house.key = SECRET64, .authenticated_topics = rules };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id;
 	char topic[1100], claims[1200];
@@ -1363,7 +1363,7 @@ api_id(const char *line)
 
 START_TEST(a_key_id_is_stable_over_reloads_iff_the_key_is_the_same)
 {
-	struct auth_conf c = { .key = SECRET64 }, d;
+	struct auth_conf c = { .house.key = SECRET64 }, d;
 	char extra[4200];
 	struct auth *a;
 	struct auth_identity id;
@@ -1376,24 +1376,24 @@ START_TEST(a_key_id_is_stable_over_reloads_iff_the_key_is_the_same)
 	auth_free(a);
 
 	d = c;
-	d.grace_ms = d.leeway_ms = 7000;	/* not the key's matter */
+	d.house.grace_ms = d.house.leeway_ms = 7000;	/* not the key's matter */
 	ck_assert(only_id(&d) == one);
 	d = c;
-	d.key = SECRET64 "x";
+	d.house.key = SECRET64 "x";
 	ck_assert(only_id(&d) != one);
 	d = c;
-	d.issuer = "https://a";
+	d.house.issuer = "https://a";
 	ck_assert(only_id(&d) != one);
-	d.issuer = NULL;
-	d.audience = "https://a";
+	d.house.issuer = NULL;
+	d.house.audience = "https://a";
 	ck_assert(only_id(&d) != one);
 
-	d = (struct auth_conf){ .key = publics[K_P256] };
+	d = (struct auth_conf){ .house.key = publics[K_P256] };
 	one = only_id(&d);
 	(void)snprintf(extra, sizeof extra, "%s\n\n", publics[K_P256]);
-	d.key = extra;			/* other bytes, the same key */
+	d.house.key = extra;			/* other bytes, the same key */
 	ck_assert(only_id(&d) == one);
-	d.key = publics[K_P256_OTHER];
+	d.house.key = publics[K_P256_OTHER];
 	ck_assert(only_id(&d) != one);
 
 	one = api_id("web:" API_KEY ":a b/** c");
@@ -1460,12 +1460,12 @@ START_TEST(a_bad_key_is_refused_by_name)
 		{ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAA x",
 		    "not in PEM form" },
 	};
-	struct auth_conf c = { .key = NULL };
+	struct auth_conf c = { .house.key = NULL };
 	const char *said;
 	size_t i;
 
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		c.key = cases[i].key;
+		c.house.key = cases[i].key;
 		said = refusal(&c);
 		ck_says(said, cases[i].says);
 		ck_assert_msg(strncmp(said, "auth.key: ", 10) == 0, "%s", said);
@@ -1480,7 +1480,7 @@ START_TEST(a_public_key_is_never_an_hmac_secret)
 {
 	static const enum key_name names[] = { K_RSA, K_P256, K_P384, K_P521 };
 	char text[4096], *s, *d;
-	struct auth_conf c = { .key = text };
+	struct auth_conf c = { .house.key = text };
 	size_t i;
 
 	for (i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -1572,7 +1572,7 @@ START_TEST(a_bad_rule_is_refused_by_name)
 		{ NULL, "\xff/{sub}", "not UTF-8" },
 	};
 	const char *public[2] = { NULL, NULL }, *authenticated[2] = { NULL, NULL };
-	struct auth_conf c = { .key = SECRET64, .public_topics = public,
+	struct auth_conf c = { .house.key = SECRET64, .public_topics = public,
 	    .authenticated_topics = authenticated };
 	size_t i;
 
@@ -1584,7 +1584,7 @@ START_TEST(a_bad_rule_is_refused_by_name)
 	public[0] = "a{b}c";		/* odd, but a topic */
 	authenticated[0] = "{sub}";
 	ck_says(refusal(&c), "(accepted)");
-	c.grants_claim = "sub";
+	c.house.grants_claim = "sub";
 	ck_says(refusal(&c), "auth.grants_claim");
 }
 END_TEST
@@ -1592,7 +1592,7 @@ END_TEST
 START_TEST(no_key_at_all_is_refused_unless_allowed)
 {
 	const char *none[] = { NULL };
-	struct auth_conf c = { .api_keys = none, .key = "", .key_file = "" };
+	struct auth_conf c = { .api_keys = none, .house.key = "", .house.key_file = "" };
 	struct auth *a;
 
 	ck_says(refusal(&c), "no key at all");
@@ -1603,8 +1603,8 @@ START_TEST(no_key_at_all_is_refused_unless_allowed)
 	ck_assert_int_eq(outcome(a, "a.b.c", AUTH_SUBSCRIBE, NOW),
 	    PROBLEM_TOKEN_INVALID);
 	auth_free(a);
-	c.key = SECRET64;
-	c.key_file = "/nowhere";
+	c.house.key = SECRET64;
+	c.house.key_file = "/nowhere";
 	ck_says(refusal(&c), "auth.key and auth.key_file are both set");
 }
 END_TEST
@@ -1645,23 +1645,23 @@ START_TEST(one_line_end_of_a_key_file_is_dropped)
 		{ SECRET64 " \n", SECRET64 " " },
 		{ "\n" SECRET64 "\n", "\n" SECRET64 },
 	};
-	struct auth_conf inl = { .key = NULL }, file = { .key = NULL };
+	struct auth_conf inl = { .house.key = NULL }, file = { .house.key = NULL };
 	char binary[64];
 	struct auth *a;
 	size_t i;
 
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		inl.key = cases[i].key;
-		file.key_file = text_file(cases[i].text, 0600);
+		inl.house.key = cases[i].key;
+		file.house.key_file = text_file(cases[i].text, 0600);
 		ck_assert_msg(only_id(&file) == only_id(&inl), "case %zu", i);
 	}
 	memset(binary, 0, sizeof binary);	/* NULs are bytes like others */
 	binary[62] = 1;
-	file.key_file = file_with(binary, sizeof binary, 0600);
+	file.house.key_file = file_with(binary, sizeof binary, 0600);
 	a = auth_of(&file);
-	ck_assert_uint_eq(a->issuers[0].key.len, 64);
+	ck_assert_uint_eq(a->issuers[0].source->keys->v[0].len, 64);
 	auth_free(a);
-	ck_assert_int_eq(unlink(file.key_file), 0);
+	ck_assert_int_eq(unlink(file.house.key_file), 0);
 }
 END_TEST
 
@@ -1676,20 +1676,20 @@ START_TEST(a_secret_file_open_to_others_is_refused)
 		{ 0604, false, true }, { 0601, false, true },
 		{ 0602, false, false }, { 0666, false, false },
 	};
-	struct auth_conf key = { .key = NULL }, list = { .key = NULL };
+	struct auth_conf key = { .house.key = NULL }, list = { .house.key = NULL };
 	const char *said;
 	size_t i;
 
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		key.key_file = text_file(SECRET64, cases[i].mode);
+		key.house.key_file = text_file(SECRET64, cases[i].mode);
 		said = refusal(&key);
 		ck_says(said, cases[i].secret ? "(accepted)" : "chmod o-rwx");
 		if (!cases[i].secret)
 			ck_says(said, "auth.key_file: ");
-		ck_assert_int_eq(unlink(key.key_file), 0);
-		key.key_file = text_file(publics[K_RSA], cases[i].mode);
+		ck_assert_int_eq(unlink(key.house.key_file), 0);
+		key.house.key_file = text_file(publics[K_RSA], cases[i].mode);
 		ck_says(refusal(&key), cases[i].public ? "(accepted)" : "chmod");
-		ck_assert_int_eq(unlink(key.key_file), 0);
+		ck_assert_int_eq(unlink(key.house.key_file), 0);
 		list.api_keys_file = text_file("web:" API_KEY, cases[i].mode);
 		said = refusal(&list);
 		ck_says(said, cases[i].secret ? "(accepted)" : "chmod o-rwx");
@@ -1702,25 +1702,25 @@ END_TEST
 
 START_TEST(a_bad_file_is_refused_by_name)
 {
-	struct auth_conf key = { .key = NULL }, list = { .key = NULL };
+	struct auth_conf key = { .house.key = NULL }, list = { .house.key = NULL };
 	char path[PATH_MAX + 16], *big;
 
 	(void)snprintf(path, sizeof path, "%s/nowhere", dir);
-	key.key_file = list.api_keys_file = path;
+	key.house.key_file = list.api_keys_file = path;
 	ck_says(refusal(&key), "auth.key_file: ");
 	ck_says(refusal(&key), "nowhere: No such file");
-	list.key_file = NULL;
+	list.house.key_file = NULL;
 	ck_says(refusal(&list), "auth.api_keys_file: ");
-	key.key_file = dir;
+	key.house.key_file = dir;
 	ck_says(refusal(&key), "Is a directory");
-	key.key_file = text_file("", 0600);
+	key.house.key_file = text_file("", 0600);
 	ck_says(refusal(&key), "auth.key_file: the key is empty");
-	key.key_file = text_file("\n", 0600);
+	key.house.key_file = text_file("\n", 0600);
 	ck_says(refusal(&key), "the key is empty");
-	key.key_file = text_file("short\n", 0600);
+	key.house.key_file = text_file("short\n", 0600);
 	ck_says(refusal(&key), "auth.key_file: the secret has 5 bytes");
 	ck_assert_ptr_nonnull(big = calloc(1, 100000));
-	key.key_file = file_with(big, 100000, 0600);
+	key.house.key_file = file_with(big, 100000, 0600);
 	ck_says(refusal(&key), "larger than 65536 bytes");
 	free(big);
 	list.api_keys_file = text_file("# keys\n\n  web:" API_KEY "\r\n\n"
@@ -1764,8 +1764,8 @@ START_TEST(a_minted_token_is_good_here)
 {
 	const char *publish[] = { "out/**", NULL };
 	const char *subscribe[] = { "in/*", "x", NULL };
-	struct auth_conf c = { .key = SECRET64, .issuer = "https://a",
-	    .audience = "fan", .grants_claim = "rights" };
+	struct auth_conf c = { .house.key = SECRET64, .house.issuer = "https://a",
+	    .house.audience = "fan", .house.grants_claim = "rights" };
 	struct auth_mint m = { publish, subscribe, "42", 60000 };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id;
@@ -1919,7 +1919,7 @@ START_TEST(explain_names_what_is_wrong)
 	};
 	const char *rules[] = { "user/{sub}/**", NULL };
 	char key[4096], *t;
-	struct auth_conf c = { .key = key, .leeway_ms = LEEWAY,
+	struct auth_conf c = { .house.key = key, .house.leeway_ms = LEEWAY,
 	    .authenticated_topics = rules };
 	const char *said;
 	struct auth *a;
@@ -1947,8 +1947,8 @@ END_TEST
 
 START_TEST(explain_compares_issuer_audience_and_grace)
 {
-	struct auth_conf c = { .key = SECRET64, .issuer = "https://a",
-	    .audience = "fan", .grace_ms = 7200000 };
+	struct auth_conf c = { .house.key = SECRET64, .house.issuer = "https://a",
+	    .house.audience = "fan", .house.grace_ms = 7200000 };
 	struct auth *a = auth_of(&c);
 	char *t = hs256("{\"iss\":\"https://b\",\"aud\":[\"x\"]," EXP "}");
 	const char *said;
@@ -1977,7 +1977,7 @@ END_TEST
 START_TEST(explain_takes_what_people_paste)
 {
 	const char *list[] = { "web:" API_KEY ":a/**", NULL };
-	struct auth_conf c = { .key = SECRET64, .api_keys = list };
+	struct auth_conf c = { .house.key = SECRET64, .api_keys = list };
 	struct auth *a = auth_of(&c);
 	const char *said;
 	char *t = hs256("{" EXP ",\"fanfare\":{\"publish\":[\"\\u009b2Jx\","

@@ -80,7 +80,7 @@ make_key(void)
 static struct auth *
 new_auth(void)
 {
-	struct auth_conf c = { .key = public };
+	struct auth_conf c = { .house.key = public };
 	char err[512] = "";
 	struct auth *a = auth_new(&c, err, sizeof err);
 
