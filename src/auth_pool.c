@@ -412,10 +412,16 @@ void
 auth_job_end(struct msg *m, void (*wake)(void *owner))
 {
 	struct auth_job *j = (struct auth_job *)m;
+	char why[WHY_SIZE];
+	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
 	struct auth_wait *w;
 
 	j->ended = true;
 	(void)map_del(j->auth->jobs, j->hash, sizeof j->hash);
+	/* Before anybody else asks for it. */
+	if (j->grants != NULL && !auth_is_cached(j->auth, j->hash) &&
+	    auth_judge_time(j->issuer, j->grants, j->use, clock_wall_ms(), &r) == 0)
+		auth_cache_put(&j->auth->cache, j->hash, j->issuer, j->grants);
 	while ((w = STAILQ_FIRST(&j->waits)) != NULL) {
 		STAILQ_REMOVE_HEAD(&j->waits, link);
 		wake(w->owner);
@@ -433,14 +439,9 @@ auth_verify_judged(const struct auth_wait *w, enum auth_use use, int64_t now_ms,
 	memset(id, 0, sizeof *id);
 	if (j->grants == NULL)
 		(void)auth_refuse(&r, j->problem, "%s", j->why);
-	else if (auth_judge_time(j->issuer, j->grants, use, now_ms, &r) == 0) {
-		if (!auth_is_cached(j->auth, j->hash))
-			auth_cache_put(&j->auth->cache, j->hash, j->issuer,
-			    j->grants);
-		if (auth_identify(id, auth_grants_ref(j->grants), j->issuer, use,
-		    &r) == 0)
-			return 0;
-	}
+	else if (auth_judge_time(j->issuer, j->grants, use, now_ms, &r) == 0 &&
+	    auth_identify(id, auth_grants_ref(j->grants), j->issuer, use, &r) == 0)
+		return 0;
 	*problem = r.problem;
 	return -1;
 }
