@@ -409,7 +409,7 @@ auth_pool_tick(struct auth_pool *p, const struct auth *a)
 }
 
 void
-auth_job_end(struct msg *m, void (*wake)(void *owner))
+auth_job_end(struct msg *m, int64_t now_ms, void (*wake)(void *owner))
 {
 	struct auth_job *j = (struct auth_job *)m;
 	char why[WHY_SIZE];
@@ -420,7 +420,7 @@ auth_job_end(struct msg *m, void (*wake)(void *owner))
 	(void)map_del(j->auth->jobs, j->hash, sizeof j->hash);
 	/* Before anybody else asks for it. */
 	if (j->grants != NULL && !auth_is_cached(j->auth, j->hash) &&
-	    auth_judge_time(j->issuer, j->grants, j->use, clock_wall_ms(), &r) == 0)
+	    auth_judge_time(j->issuer, j->grants, j->use, now_ms, &r) == 0)
 		auth_cache_put(&j->auth->cache, j->hash, j->issuer, j->grants);
 	while ((w = STAILQ_FIRST(&j->waits)) != NULL) {
 		STAILQ_REMOVE_HEAD(&j->waits, link);

@@ -74,8 +74,9 @@ enum auth_ask	 auth_pool_ask(struct auth_pool *p, struct auth *a,
 void		 auth_pool_look(struct auth_pool *p, const struct auth *a);
 /* Every second or so: the same for those who have waited too long. */
 void		 auth_pool_tick(struct auth_pool *p, const struct auth *a);
-/* `m` came back: wake() each who waits. */
-void		 auth_job_end(struct msg *m, void (*wake)(void *owner));
+/* `m` came back: remember the token if it is good at `now_ms`, and wake() each who waits. */
+void		 auth_job_end(struct msg *m, int64_t now_ms,
+		    void (*wake)(void *owner));
 /* auth_verify() for one who was told AUTH_ASK_JUDGED just now. */
 int		 auth_verify_judged(const struct auth_wait *w, enum auth_use use,
 		    int64_t now_ms, struct auth_identity *id,

@@ -602,7 +602,7 @@ take_mail(struct http *h)
 			resume(((struct page_job *)m)->owner);
 			break;
 		case HTTP_JUDGED:
-			auth_job_end(m, resume);
+			auth_job_end(m, clock_wall_ms(), resume);
 			break;
 		case HTTP_FETCHED:
 			if (auth_take_fetched(h->auth, m))

@@ -39,6 +39,7 @@ static char *publics[K_NAMES], *privates[K_NAMES];
 static struct mailbox *box;
 static struct auth_pool *pool;
 static unsigned int woken;		/* how many of struct asker */
+static int64_t end_ms = NOW;		/* what time it is when a job ends */
 
 /* One who asks. */
 struct asker {
@@ -170,7 +171,7 @@ take_mail(void)
 
 	for (m = mailbox_take(box); m != NULL; m = next) {
 		next = m->next;
-		auth_job_end(m, wake);
+		auth_job_end(m, end_ms, wake);
 	}
 }
 
@@ -449,7 +450,9 @@ START_TEST(times_are_judged_when_the_wait_is_over)
 	open_pool(1, 10);
 	ck_assert_int_eq(auth_pool_start(pool), 0);
 	ck_assert_int_eq(ask(a, t, AUTH_PUBLISH, &k), AUTH_ASK_LATER);
+	end_ms = exp + 65000;
 	wait_woken(1);
+	end_ms = NOW;
 	ck_assert_int_eq(verdict(&k, AUTH_SUBSCRIBE, exp + 65000, why),
 	    PROBLEM_TOKEN_EXPIRED);
 	ck_assert_int_eq(verdict(&k, AUTH_PUBLISH, exp + 5000, why),
@@ -458,7 +461,6 @@ START_TEST(times_are_judged_when_the_wait_is_over)
 	ck_assert_uint_eq(auth_cache_count(a), 0);
 	ck_assert_int_eq(verdict(&k, AUTH_SUBSCRIBE, exp + 64999, why), 0);
 	ck_assert_int_eq(verdict(&k, AUTH_PUBLISH, exp + 4999, why), 0);
-	ck_assert_uint_eq(auth_cache_count(a), 1);
 	auth_wait_fini(&k.wait);
 	free(t);
 	auth_free(a);
