@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "store_internal.h"
@@ -23,18 +24,16 @@ static uint64_t
 mix_bytes(uint64_t h, const char *p, size_t len)
 {
 	uint64_t word;
-	size_t n;
 
 	h = mix(h, len);
-	while (len > 0) {
-		n = len < sizeof(word) ? len : sizeof(word);
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		h = mix(h, le64toh(word));
+	}
+	if (len > 0) {
 		word = 0;
-		/* Byte by byte: the same on every machine, and compilers see a load. */
-		for (size_t i = 0; i < n; i++)
-			word |= (uint64_t)(unsigned char)p[i] << 8 * i;
-		h = mix(h, word);
-		p += n;
-		len -= n;
+		memcpy(&word, p, len);
+		h = mix(h, le64toh(word));
 	}
 	return h;
 }
