@@ -56,13 +56,25 @@ START_TEST(D1_D4_nothing_acked_or_seen_is_lost_by_kill_9)
 }
 END_TEST
 
+/* How long it ran on processors. */
+static int64_t
+processor_ms(pid_t pid)
+{
+	char *p = strrchr(read_whole(fmt("/proc/%d/stat", (int)pid)), ')');
+	long user, kernel;
+
+	ck_assert(p != NULL && sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
+	    "%ld %ld", &user, &kernel) == 2);
+	return (user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
 START_TEST(D1_a_long_log_is_ready_soon_after_kill_9)
 {
 	struct server *s = server_start(NULL, NULL);
 	int rows = size_of_run(100000, 1000000);
 	char *body = malloc(300000), *p = body, *last = NULL;
 	struct http *h = http_open(s);
-	int64_t ms;
+	int64_t ms, used;
 
 	keep(body, free);
 	for (int i = 0; i < 1000; i++)
@@ -82,8 +94,12 @@ START_TEST(D1_a_long_log_is_ready_soon_after_kill_9)
 	last = publish(s, "last", "x");
 	server_kill(s);
 	ms = server_restart(s);
-	printf("%d events in the log: ready in %d ms\n", rows, (int)ms);
-	ck_assert_int_lt(ms, patience(2000));
+	used = processor_ms(s->pid);
+	printf("%d events in the log: ready in %d ms, %d ms of a processor\n", rows,
+	    (int)ms, (int)used);
+	/* What others do on this machine meanwhile is not the server's fault. */
+	ck_assert_int_lt(used, patience(2000));
+	ck_assert_int_lt(ms, patience(8000));
 	ck_assert_str_eq(text_at(json_array_get(json_object_get(history(s,
 	    "topic=last"), "events"), 0), "id"), last);
 	ck_assert_int_eq(server_stop(s), 0);
