@@ -10,6 +10,7 @@
 
 #include "auth_internal.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -503,6 +504,7 @@ auth_identify(struct auth_identity *id, struct auth_grants *g,
     const struct auth_issuer *is, enum auth_use use, struct auth_refusal *r)
 {
 	if (!g->is_api_key) {
+		assert(is != NULL);
 		if (g->sub != NULL && (id->sub = strdup(g->sub)) == NULL) {
 			auth_grants_unref(g);
 			return auth_refuse(r, PROBLEM_INTERNAL, "out of memory");

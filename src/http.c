@@ -219,8 +219,8 @@ preflight(struct request *rq)
 	const char *headers[] = {
 		"Allow", rq->route->allow,
 		"Access-Control-Allow-Methods", rq->route->allow,
-		"Access-Control-Allow-Headers", "authorization, content-type, "
-		    "cache-control, last-event-id, idempotency-key",
+		"Access-Control-Allow-Headers", ("authorization, content-type, "
+		    "cache-control, last-event-id, idempotency-key"),
 		"Access-Control-Max-Age", "600",
 		NULL
 	};
@@ -431,6 +431,8 @@ http_free(struct http *h)
 	free(h);
 }
 
+static void
+mhd_log(void *cls, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void
 mhd_log(void *cls, const char *fmt, va_list ap)
 {

@@ -174,25 +174,42 @@ last_value(void *cls, enum MHD_ValueKind kind, const char *key, const char *valu
 }
 
 static void
-show_address(const unsigned char a[16], char *out, size_t size)
+show_address(const unsigned char a[16], char out[ACCESS_PEER_SIZE])
 {
 	static const unsigned char mapped[12] =
 	    { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
 	if (memcmp(a, mapped, sizeof(mapped)) == 0)
-		(void)inet_ntop(AF_INET, a + 12, out, (socklen_t)size);
+		(void)inet_ntop(AF_INET, a + 12, out, ACCESS_PEER_SIZE);
 	else
-		(void)inet_ntop(AF_INET6, a, out, (socklen_t)size);
+		(void)inet_ntop(AF_INET6, a, out, ACCESS_PEER_SIZE);
 }
 
-/* The peer's address, or the nearest untrusted one that trusted proxies tell of. */
+/* From the right: each trusted proxy vouches for the one before it. */
+void
+access_forwarded(const struct http_conf *c, const char *list, char peer[ACCESS_PEER_SIZE])
+{
+	const char *end, *start;
+	unsigned char a[16];
+
+	for (end = list + strlen(list);; end = start - 1) {
+		for (start = end; start > list && start[-1] != ','; start--)
+			;
+		if (!parse_address(start, (size_t)(end - start), a))
+			return;
+		show_address(a, peer);
+		if (start == list || !is_trusted(c, a))
+			return;
+	}
+}
+
 const char *
 access_peer(struct request *rq)
 {
 	const union MHD_ConnectionInfo *info;
 	const struct sockaddr *sa;
 	unsigned char a[16];
-	const char *list = NULL, *end, *start;
+	const char *list = NULL;
 	bool trusted = true;
 
 	if (rq->peer[0] != '\0')
@@ -211,25 +228,16 @@ access_peer(struct request *rq)
 		} else
 			memcpy(a, &((const struct sockaddr_in6 *)
 			    (const void *)sa)->sin6_addr, 16);
-		show_address(a, rq->peer, sizeof(rq->peer));
+		show_address(a, rq->peer);
 		trusted = is_trusted(&rq->http->conf, a);
 	}
 	if (!trusted)
 		return rq->peer;
 	(void)MHD_get_connection_values(rq->conn, MHD_HEADER_KIND, last_value,
 	    &list);
-	if (list == NULL)
-		return rq->peer;
-	/* From the right: each trusted proxy vouches for the one before it. */
-	for (end = list + strlen(list);; end = start - 1) {
-		for (start = end; start > list && start[-1] != ','; start--)
-			;
-		if (!parse_address(start, (size_t)(end - start), a))
-			return rq->peer;
-		show_address(a, rq->peer, sizeof(rq->peer));
-		if (start == list || !is_trusted(&rq->http->conf, a))
-			return rq->peer;
-	}
+	if (list != NULL)
+		access_forwarded(&rq->http->conf, list, rq->peer);
+	return rq->peer;
 }
 
 /* --- credentials --- */

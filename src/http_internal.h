@@ -22,6 +22,7 @@
 #include "text.h"
 
 #define LISTENERS_MAX	16
+#define ACCESS_PEER_SIZE	48	/* an address, with its NUL */
 
 struct listener {
 	struct http		*http;
@@ -88,7 +89,7 @@ struct request {
 	struct buf		 body;
 	bool			 too_large;
 	size_t			 received;
-	char			 peer[48];	/* access_peer()'s */
+	char			 peer[ACCESS_PEER_SIZE];	/* access_peer()'s */
 	char			 ref[12];	/* in problems and the log */
 	struct auth_identity	 id;
 	bool			 has_id;
@@ -131,8 +132,6 @@ struct route {
 
 /* http.c */
 const char	*rq_header(struct request *rq, const char *name);	/* or NULL */
-/* A value of the query, or NULL.  It was parsed when the request came. */
-const char	*rq_param(struct request *rq, const char *name);
 /* Queue `body` (takes its memory) with CORS headers.  `headers` are name, value pairs
  * ending in NULL. */
 enum answer	 rq_answer(struct request *rq, unsigned int status,
@@ -184,6 +183,10 @@ bool		 access_origin_allowed(const struct http_conf *c,
 		    const char *origin);
 /* The client's address, or what a trusted proxy says it is; found when first asked. */
 const char	*access_peer(struct request *rq);
+/* Put the nearest untrusted address of an X-Forwarded-For that a trusted peer sent into
+ * `peer`, which stays as it is when there is none. */
+void		 access_forwarded(const struct http_conf *c, const char *list,
+		    char peer[ACCESS_PEER_SIZE]);
 /* The credential, looked for where DESIGN says; the text is borrowed from the request.
  * `buf` is room for a cookie's value. */
 struct auth_credential access_credential(struct request *rq, bool publish);
@@ -218,8 +221,9 @@ struct draft {
 	bool		  batch;
 	struct buf	  key;		/* idempotency key in the body */
 };
-/* 0; or -1 with *a answered. */
-int		 body_parse(struct request *rq, struct draft *d, enum answer *a);
+/* `type` is the Content-Type or NULL.  0; or -1 with *a answered. */
+int		 body_parse(struct request *rq, const char *type, struct draft *d,
+		    enum answer *a);
 void		 draft_fini(struct draft *d);
 
 #endif

@@ -11,14 +11,6 @@
 #include "http_internal.h"
 #include "log.h"
 
-const char *
-rq_param(struct request *rq, const char *name)
-{
-	const struct query_pair *p = query_get(&rq->q, name);
-
-	return p != NULL && p->value_len > 0 ? p->value : NULL;
-}
-
 struct topics *
 rq_topics(struct request *rq, enum answer *a)
 {

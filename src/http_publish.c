@@ -199,7 +199,7 @@ publish_run(struct request *rq)
 	}
 	if (rq->body.failed)
 		return ANSWER_FAILED;
-	if (body_parse(rq, &d, &a) == 0)
+	if (body_parse(rq, rq_header(rq, "Content-Type"), &d, &a) == 0)
 		a = append_draft(rq, &d);
 	if (rq->append == NULL)
 		metric_add(METRIC_PUBLISHES_REFUSED, 1);

@@ -441,10 +441,10 @@ parse_plain(struct request *rq, struct draft *d, const struct query_pair *topic,
 }
 
 int
-body_parse(struct request *rq, struct draft *d, enum answer *a)
+body_parse(struct request *rq, const char *type, struct draft *d, enum answer *a)
 {
 	const struct query_pair *topic = query_get(&rq->q, "topic");
-	const char *type = rq_header(rq, "Content-Type"), *p;
+	const char *p;
 	size_t i = 0;
 
 	if (topic != NULL)

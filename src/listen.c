@@ -55,7 +55,7 @@ listen_open_unix(const char *path, unsigned int mode, const char *group, char *e
 		    sizeof(sa.sun_path) - 1);
 		return -1;
 	}
-	(void)strcpy(sa.sun_path, path);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
 	if (group[0] != '\0' && (g = getgrnam(group)) == NULL) {
 		snprintf(err, size, "%s: there is no group %s", where, group);
 		return -1;
@@ -125,7 +125,7 @@ listen_open_tcp(const char *host, const char *port, char *err, size_t size)
 void
 listen_name(int fd, char *out, size_t size)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
 	char host[64], port[16];
 
@@ -145,7 +145,7 @@ listen_name(int fd, char *out, size_t size)
 bool
 listen_is_local(int fd)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) == -1)

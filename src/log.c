@@ -3,8 +3,8 @@
  *
  * The level and the form are set once, before threads start.  A line is at most
  * LINE_MAX_BYTES, below PIPE_BUF, so that a pipe which poll(2) calls writable takes
- * it whole and write(2) cannot block: one thread at a time, or the second would find
- * full what was free when it asked.
+ * it whole and write(2) cannot block: one thread at a time, or another would find full
+ * what was free when it asked.
  */
 #include "config.h"
 
@@ -149,6 +149,9 @@ emit(enum log_level level, const char *msg)
 	pthread_mutex_unlock(&log_lock);
 }
 
+static void
+vlog(enum log_level level, int err, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 static void
 vlog(enum log_level level, int err, const char *fmt, va_list ap)
 {

@@ -400,7 +400,7 @@ store_load(struct store *st, char *err, size_t err_size)
 
 fail:
 	snprintf(err, err_size, "%s: %s%s", st->path, st->senseless != NULL ?
-	    st->senseless : sqlite3_errmsg(st->w.h), st->senseless != NULL ||
+	    st->senseless : db_why(&st->w), st->senseless != NULL ||
 	    db_is_damaged(&st->w) ? DAMAGED : "");
 	if (sqlite3_get_autocommit(st->w.h) == 0)
 		(void)db_exec(&st->w, "ROLLBACK");

@@ -78,6 +78,15 @@ db_close(struct db *db)
 	db->h = NULL;
 }
 
+const char *
+db_why(const struct db *db)
+{
+	int rc = sqlite3_errcode(db->h);	/* NOMEM without a handle */
+
+	return rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE ?
+	    "out of memory" : sqlite3_errmsg(db->h);
+}
+
 int64_t
 db_int(struct db *db, const char *sql, int64_t missing)
 {

@@ -70,6 +70,8 @@ bool		 db_is_damaged(const struct db *db);	/* by its last error */
 /* One integer that a pragma or a query yields, or `missing`. */
 int64_t		 db_int(struct db *db, const char *sql, int64_t missing);
 void		 db_close(struct db *db);
+/* What failed last.  Where that is not SQLite's, it is memory of ours. */
+const char	*db_why(const struct db *db);
 /* Open read-only for a reader.  0 or -1 (logged). */
 int		 db_open_reader(struct db *db, const char *path);
 

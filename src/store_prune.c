@@ -58,7 +58,8 @@ store_note_stamp(struct store *st, uint64_t seq, int64_t ms)
 static int64_t
 stored_ms(const struct store *st, uint64_t seq, int64_t stamp)
 {
-	return seq <= st->back_seq && st->back_ms < stamp ? st->back_ms : stamp;
+	return st->back_seq > 0 && seq <= st->back_seq && st->back_ms < stamp ?
+	    st->back_ms : stamp;
 }
 
 /* The same of the oldest segment's first. */
@@ -316,6 +317,7 @@ kept_push(struct mark *m, uint64_t seq)
 	uint64_t *grown;
 	size_t cap = m->kept_cap == 0 ? 8 : m->kept_cap * 2;
 
+	assert(m->kept_n == 0 || m->kept != NULL);
 	if (m->kept_n == m->kept_cap) {
 		if ((grown = malloc(cap * sizeof(*grown))) == NULL)
 			return -1;
@@ -326,6 +328,7 @@ kept_push(struct mark *m, uint64_t seq)
 		m->kept_cap = cap;
 		m->kept_head = 0;
 	}
+	assert(m->kept != NULL && m->kept_cap > 0);
 	m->kept[(m->kept_head + m->kept_n++) % m->kept_cap] = seq;
 	return 0;
 }
@@ -354,6 +357,7 @@ kept_find(struct store *st, struct mark *m)
 		(void)sqlite3_reset(q);
 	}
 	for (size_t i = 0; i < m->kept_n / 2; i++) {
+		assert(m->kept != NULL);
 		swap = m->kept[i];
 		m->kept[i] = m->kept[m->kept_n - 1 - i];
 		m->kept[m->kept_n - 1 - i] = swap;
@@ -377,6 +381,7 @@ prune_topic(struct store *st, struct mark *m)
 	} else if (kept_push(m, m->w_newest) == -1)
 		return SQLITE_NOMEM;
 	while (m->kept_n > limit) {
+		assert(m->kept != NULL);
 		seq = m->kept[m->kept_head];
 		if ((q = db_stmt(&st->w, S_event_size)) == NULL)
 			return SQLITE_ERROR;

@@ -406,7 +406,8 @@ chain_of(const struct walk *w, int64_t id)
 {
 	struct chain key = { .id = id };
 
-	return bsearch(&key, w->chains, w->n, sizeof(*w->chains), by_id);
+	return w->n == 0 ? NULL :
+	    bsearch(&key, w->chains, w->n, sizeof(*w->chains), by_id);
 }
 
 /* Fetch refs[*at..] until the page is full; rows pruned meanwhile are told as lost. */
@@ -646,10 +647,8 @@ run_job(struct store *st, struct db *db, struct page_job *j, bool stopping)
 	    run_walk(&w);
 	if (rc == -1) {
 		j->failed = true;
-		/* What failed and is not SQLite's is memory. */
-		log_warnx("store: %s: read: %s", st->path, db->h == NULL ? "not open" :
-		    sqlite3_errcode(db->h) != SQLITE_OK ? sqlite3_errmsg(db->h) :
-		    "out of memory");
+		log_warnx("store: %s: read: %s", st->path, db->h != NULL ? db_why(db) :
+		    "not open");
 	}
 	/* Short snapshots, so that checkpoints get past them. */
 	if (db->h != NULL && sqlite3_get_autocommit(db->h) == 0) {

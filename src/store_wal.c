@@ -118,8 +118,9 @@ walk(struct wal *w)
 	}
 }
 
-/* The header is wrong, and the index knows of nothing in it.  Does the first frame go with the sum in it, or with the sum of
- * the rest of it?  Then it is a log that was in use; else the torn beginning of one. */
+/* The header is wrong, and the index knows of nothing in it.  Does the first frame go with
+ * the sum in it, or with the sum of the rest of it?  Then it is a log that was in use; else
+ * the torn beginning of one. */
 static bool
 was_in_use(struct wal *w, const unsigned char *head)
 {
@@ -144,50 +145,68 @@ was_in_use(struct wal *w, const unsigned char *head)
 	return false;
 }
 
-/* How many frames the index knows that the database does not hold yet; of which log is
- * in `salt`. */
-static uint32_t
-index_frames(const char *path, unsigned char salt[8])
+/* What the index knows: how many frames of which log the database does not hold yet. */
+struct index {
+	bool		there;
+	uint32_t	frames;
+	unsigned char	salt[8];
+};
+
+static void
+read_index(const char *path, struct index *x)
 {
 	unsigned char b[INDEX];
 	uint32_t max, done;
 	ssize_t n;
 	int fd;
 
+	memset(x, 0, sizeof(*x));
 	if ((fd = open_beside(path, "-shm")) == -1)
-		return 0;
+		return;
 	n = pread(fd, b, sizeof(b), 0);
 	close(fd);
 	/* Its header stands there twice. */
 	if (n != INDEX || memcmp(b, b + 48, 48) != 0 ||
 	    native32(b) != WAL_VERSION || b[12] == 0)
-		return 0;
-	memcpy(salt, b + 32, 8);
+		return;
+	memcpy(x->salt, b + 32, sizeof(x->salt));
 	max = native32(b + 16);
 	done = native32(b + 96);
-	return max > done ? max : 0;
+	x->frames = max > done ? max : 0;
+	x->there = true;
+}
+
+/* Does the index say that the database holds all of the log that the first frame is of?
+ * It is then about to begin anew, or has just begun: its first salt is one higher. */
+static bool
+is_done_with(const struct index *x, const struct wal *w)
+{
+	return x->there && x->frames == 0 &&
+	    (memcmp(x->salt, w->salt, sizeof(w->salt)) == 0 ||
+	    be32(x->salt) == be32(w->salt) + 1);
 }
 
 static int
 check_frames(const char *path, struct wal *w, off_t size, char *err,
     size_t err_size)
 {
-	unsigned char head[HEADER], salt[8];
-	uint32_t known = index_frames(path, salt);
+	unsigned char head[HEADER];
+	struct index x;
 
+	read_index(path, &x);
 	if (size <= HEADER || pread(w->fd, head, HEADER, 0) != HEADER) {
-		if (known == 0)
+		if (x.frames == 0)
 			return 0;
 		snprintf(err, err_size, "%s-wal: %s, but %s-shm knows of %u pages of "
 		    "committed events in it; put it back, or %s", path,
-		    size == -1 ? "missing" : "cut off", path, known, RECOVER);
+		    size == -1 ? "missing" : "cut off", path, x.frames, RECOVER);
 		return -1;
 	}
 	w->big = (be32(head) & 1) != 0;
 	add_sum(w, head, 24);
 	if ((be32(head) & ~1u) != WAL_MAGIC || be32(head + 4) != WAL_VERSION ||
 	    w->s1 != be32(head + 24) || w->s2 != be32(head + 28)) {
-		if (known == 0 && !was_in_use(w, head))
+		if (x.frames == 0 && (!was_in_use(w, head) || is_done_with(&x, w)))
 			return 0;
 		snprintf(err, err_size, "%s-wal: damaged at its beginning, and its "
 		    "events cannot be read; %s", path, RECOVER);
@@ -201,9 +220,10 @@ check_frames(const char *path, struct wal *w, off_t size, char *err,
 		    RECOVER);
 		return -1;
 	}
-	if (known > w->committed && memcmp(salt, w->salt, sizeof(salt)) == 0) {
+	if (x.frames > w->committed &&
+	    memcmp(x.salt, w->salt, sizeof(w->salt)) == 0) {
 		snprintf(err, err_size, "%s-wal: damaged or cut off behind page %u of %u; "
-		    "%s", path, w->committed, known, RECOVER);
+		    "%s", path, w->committed, x.frames, RECOVER);
 		return -1;
 	}
 	return 0;

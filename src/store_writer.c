@@ -356,6 +356,7 @@ publish_batch(struct store *st, struct batch *b)
 	for (a = b->appends; a != NULL; a = next) {
 		next = a->next;
 		if (a->result == APPEND_OK) {
+			/* NOLINTNEXTLINE(clang-analyzer-core*): committed() fills it */
 			a->subscribers = b->subscribers[at];
 			at += a->n;
 			if (a->has_key && (e = map_get(st->idem, a->key,
@@ -417,9 +418,9 @@ commit_batch(struct store *st, struct batch *b, int64_t now_ms, bool *committing
 	    (rc = segments_write(st)) != SQLITE_DONE)
 		return rc;
 	/* In trouble, find out with a real write whether it is over. */
-	if ((st->state_changed || st->trouble != NULL) && (rc = db_run(&st->w, S_state_put, 3,
-	    (int64_t)st->pruned, (int64_t)st->forgotten,
-	    (int64_t)st->settled)) != SQLITE_DONE)
+	if ((st->state_changed || st->trouble != NULL) &&
+	    (rc = db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
+	    (int64_t)st->forgotten, (int64_t)st->settled)) != SQLITE_DONE)
 		return rc;
 	*committing = true;
 	if ((rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)

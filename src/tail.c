@@ -49,6 +49,7 @@ drop_oldest(struct tail *t)
 	struct entry *e = tail_at(t, 0);
 	struct node *n = e->node;
 
+	assert(n != NULL);
 	t->head = (t->head + 1) & (t->cap - 1);
 	t->count--;
 	t->bytes -= e->frame->bytes + sizeof(*e);

@@ -63,8 +63,8 @@ struct tail {
 	size_t		 cap, head, count;	/* cap is a power of two */
 	size_t		 bytes, max_bytes;
 	uint64_t	 floor;
-	uint64_t	 hole;		/* highest seq known to be lost before it was
-					 * loaded; who scans on from below cannot see it */
+	uint64_t	 hole;		/* highest seq known to be lost from a loaded
+					 * tail; who scans from below cannot see it */
 	uint64_t	 position;	/* everything up to here was seen */
 };
 

@@ -14,6 +14,7 @@
 #include "conf.h"
 #include "conf_internal.h"
 #include "log.h"
+#include "text.h"
 
 #define SECRET	"ffk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 #define N(a)	(sizeof(a) / sizeof((a)[0]))
@@ -294,6 +295,38 @@ START_TEST(every_option_has_its_wrong_values_here)
 		if (strcmp(conf_table[i].name, "auth.api_keys") == 0)
 			continue;
 		ck_assert_msg(n > 0, "%s has no row", conf_table[i].name);
+	}
+}
+END_TEST
+
+/* Found by the fuzzer: whoever puts a key on the wrong side of the = would have had it
+ * in the journal, and a terminal would have had the controls of a wrong value. */
+START_TEST(F1_nothing_of_an_api_key_is_shown_wherever_it_stands)
+{
+	static const char *const files[] = {
+		"[auth]\n" SECRET " = backend\n", SECRET " = x\n", "[" SECRET "]\n",
+		"[server]\nlisten = " SECRET "\n", "[server]\nlisten = :" SECRET "\n",
+		"[log]\nlevel = backend:" SECRET "\n",
+		"[server]\ncors_origins = https://" SECRET "/\n",
+	};
+
+	for (size_t i = 0; i < N(files); i++) {
+		again();
+		ck_assert_int_eq(load(files[i]), -1);
+		ck_assert_ptr_null(strstr(err, SECRET + strlen("ffk_")));
+		ck_assert_ptr_nonnull(strstr(err, "ffk_..."));
+	}
+}
+END_TEST
+
+START_TEST(F1_a_message_holds_no_control_of_the_value)
+{
+	static const char *const values[] = { ":/x\x01y", ":\x1b[2J", "a\xc2\x9b" "2J" };
+
+	for (size_t i = 0; i < N(values); i++) {
+		again();
+		ck_assert_int_eq(set("server.listen", values[i]), -1);
+		ck_assert(!text_has_control(err, strlen(err)));
 	}
 }
 END_TEST
@@ -1246,6 +1279,8 @@ suite(void)
 	tcase_add_test(t, a_wrong_value_is_refused_with_a_message_that_helps);
 	tcase_add_test(t, a_wrong_value_changes_nothing);
 	tcase_add_test(t, every_option_has_its_wrong_values_here);
+	tcase_add_test(t, F1_nothing_of_an_api_key_is_shown_wherever_it_stands);
+	tcase_add_test(t, F1_a_message_holds_no_control_of_the_value);
 	tcase_add_test(t, a_secret_is_never_in_a_message);
 	tcase_add_test(t, the_defaults_are_those_of_the_manual);
 	tcase_add_test(t, values_land_in_their_fields);

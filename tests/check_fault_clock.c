@@ -44,7 +44,7 @@ struct watched {
 	struct stream	*st;
 	int64_t		 seq;		/* the last that came */
 	int		 events, comments;
-	int64_t		 heard, silence;	/* the longest between two signs of life */
+	int64_t		 heard, silence;	/* the longest between signs of life */
 };
 
 static void
@@ -147,8 +147,8 @@ START_TEST(C1_jumps_of_the_clock_change_no_order_no_heartbeat_and_lose_nothing)
 		ck_assert_msg(acked > before, "no publishes at %lld",
 		    (long long)jumps[n]);
 		ck_assert_int_eq(get(sv, "/healthz", "")->status, 200);
-		ck_assert_msg(silence[n] <= silence[0] + patience(1000), "%lld ms without "
-		    "a heartbeat at %lld, %lld ms at first", (long long)silence[n],
+		ck_assert_msg(silence[n] <= silence[0] + patience(1000), "%lld ms with"
+		    "out a heartbeat at %lld, %lld ms at first", (long long)silence[n],
 		    (long long)jumps[n], (long long)silence[0]);
 		e = json_array_get(json_object_get(history(sv, "topic=a&limit=1"),
 		    "events"), 0);

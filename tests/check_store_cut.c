@@ -52,6 +52,8 @@ one_round(enum rig_loss loss, bool sync_fails)
 	int threads = 1 + (int)dice(4);
 
 	rig.conf.checkpoint_pages = checkpoints[dice(3)];
+	/* A slow disk gathers the appends of all threads in one commit. */
+	vfs_delay_syncs(dice(4) == 0 ? 1 : 0);
 	/* Most cuts early: small logs are many kinds of logs. */
 	vfs_cut_power(1 + dice(dice(2) ? 60 : 1500));
 	if (rig_open()) {

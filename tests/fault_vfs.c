@@ -63,11 +63,13 @@ static struct disk *disks;
 static uint64_t rnd_state;
 static struct vfs_fault fault;
 static uint64_t fault_seen, fault_hits;
+static enum vfs_loss loss;		/* of the sync that has just failed */
 static char fault_said[128];
 static int sync_delay_ms;
 static uint64_t changes_left;		/* until the power goes; 0: it stays */
 static bool is_cut;
 static unsigned int handles;
+static uint64_t opened;
 static struct writer writers[WRITERS_MAX];
 static size_t nwriters;
 static int (*open_directory)(const char *, int *);
@@ -128,6 +130,8 @@ leave(int rc)
 static int
 trial(enum vfs_call call, const char *path)
 {
+	int rc;
+
 	if (!is_cut && changes_left > 0 && (call == VFS_WRITE ||
 	    call == VFS_TRUNCATE || call == VFS_SYNC || call == VFS_DELETE) &&
 	    --changes_left == 0)
@@ -138,9 +142,16 @@ trial(enum vfs_call call, const char *path)
 	    (++fault_seen != fault.nth && !(fault.stays && fault_seen > fault.nth)))
 		return SQLITE_OK;
 	fault_hits++;
+	rc = fault.rc != 0 ? fault.rc : calls[call].rc;
+	if (call == VFS_SYNC)
+		loss = fault.loss;
+	if (fault.then != NULL) {
+		fault = *fault.then;
+		fault_seen = 0;
+	}
 	path = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
 	snprintf(fault_said, sizeof(fault_said), "%s %s", calls[call].name, path);
-	return fault.rc != 0 ? fault.rc : calls[call].rc;
+	return rc;
 }
 
 /* --- the platter --- */
@@ -162,7 +173,8 @@ image_write(struct image *m, size_t at, const unsigned char *p, size_t len)
 {
 	if (m->len < at + len)
 		image_size(m, at + len);
-	memcpy(m->p + at, p, len);
+	if (len > 0)
+		memcpy(m->p + at, p, len);
 }
 
 static void
@@ -220,7 +232,8 @@ drop_ops(struct disk *d, size_t n)
 	for (size_t i = 0; i < n; i++)
 		free(d->ops[i].p);
 	d->n -= n;
-	memmove(d->ops, d->ops + n, d->n * sizeof(*d->ops));
+	if (d->n > 0)
+		memmove(d->ops, d->ops + n, d->n * sizeof(*d->ops));
 }
 
 static void
@@ -439,10 +452,10 @@ fail_sync(struct vfs_file *f)
 	struct disk *d = f->disk;
 
 	for (size_t i = 0; i < d->n; i++)
-		if (fault.loss == VFS_REACHED || (fault.loss == VFS_EITHER && rnd(2)))
+		if (loss == VFS_REACHED || (loss == VFS_EITHER && rnd(2)))
 			apply(&d->kept, &d->ops[i]);
 	drop_ops(d, d->n);
-	if (fault.loss != VFS_FORGOTTEN)
+	if (loss != VFS_FORGOTTEN)
 		return;
 	if (f->real->pMethods->xTruncate(f->real, 0) != SQLITE_OK)
 		abort();
@@ -641,6 +654,7 @@ vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *base, int flags, int *o
 		return leave(rc);
 	f->path = must(strdup(name != NULL ? name : ""));
 	f->handle = ++handles;
+	opened += (flags & SQLITE_OPEN_MAIN_DB) != 0;
 	if (name != NULL && flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL |
 	    SQLITE_OPEN_MAIN_JOURNAL))
 		f->disk = find_disk(f);
@@ -722,6 +736,7 @@ vfs_reset(uint64_t seed)
 	changes_left = 0;
 	sync_delay_ms = 0;
 	nwriters = 0;
+	opened = 0;
 	vfs_heal();
 	(void)leave(0);
 }
@@ -834,6 +849,17 @@ vfs_power_on(void)
 	changes_left = 0;
 	vfs_heal();
 	(void)leave(0);
+}
+
+uint64_t
+vfs_opened(void)
+{
+	uint64_t n;
+
+	enter();
+	n = opened;
+	(void)leave(0);
+	return n;
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * fault_vfs.h - a disk that fails, lies and loses its power, under SQLite in this process.
+ * fault_vfs.h - a disk that fails, lies and loses its power, under SQLite in a process.
  *
  * A VFS over the default one.  The files themselves stand for what the kernel's memory
  * holds; beside them the shim keeps what the platter would: content that an xSync
@@ -30,7 +30,7 @@ enum vfs_loss {
 	VFS_EITHER,		/* each by a throw of dice */
 	VFS_REACHED,		/* they are on the platter after all */
 	VFS_LOST,		/* they are not; the kernel's memory still shows them */
-	VFS_FORGOTTEN,		/* nor does that: the file reads as it is on the platter */
+	VFS_FORGOTTEN,		/* nor does that: the file reads as on the platter */
 };
 
 struct vfs_fault {
@@ -40,6 +40,7 @@ struct vfs_fault {
 	bool		stays;		/* and all after it */
 	int		rc;		/* 0: the I/O error of that call */
 	enum vfs_loss	loss;		/* for syncs */
+	const struct vfs_fault *then;	/* in its place once it has struck; or NULL */
 };
 
 /* Once, before the first database is opened. */
@@ -49,7 +50,7 @@ void	 vfs_reset(uint64_t seed);
 void	 vfs_fail(const struct vfs_fault *f);	/* counts from now on */
 void	 vfs_heal(void);
 uint64_t vfs_seen(void);			/* so many of these calls */
-uint64_t vfs_hits(void);			/* how often it struck */
+uint64_t vfs_hits(void);			/* how often it struck, or `then` */
 const char *vfs_struck(void);			/* the last: "write log.db-wal" */
 void	 vfs_delay_syncs(int ms);
 
@@ -59,6 +60,8 @@ bool	 vfs_power_is_cut(void);
 /* When every connection is closed: the disk as the crash left it. */
 void	 vfs_power_on(void);
 
+/* How many databases have been opened since the reset. */
+uint64_t vfs_opened(void);
 /* From how many open handles, and threads, files of that ending were written since. */
 void	 vfs_watch_writers(void);
 void	 vfs_writers(const char *file, size_t *handles, size_t *threads);

@@ -22,8 +22,9 @@
 #define TRACE_SHOWN	150
 
 const char *const model_topics[MODEL_TOPICS] = {
-	"a", "b", "c", "a/1", "a/2", "a/1/x", "a/1/y", "b/1", "b/2", "caf\303\251/\303\274",
-	"n/0", "n/1", "n/2", "n/3", "n/4", "n/5", "n/6", "n/7", "n/8", "n//9",
+	"a", "b", "c", "a/1", "a/2", "a/1/x", "a/1/y", "b/1", "b/2",
+	"caf\303\251/\303\274", "n/0", "n/1", "n/2",
+	"n/3", "n/4", "n/5", "n/6", "n/7", "n/8", "n//9",
 };
 
 /* --- the trace --- */
@@ -242,7 +243,7 @@ client_begin(const struct truth *t, struct client *c, const char *text,
 	c->fault = fault;
 	c->resumed = text != NULL && fault == FAULT_NONE;
 	snprintf(c->cursor, sizeof(c->cursor), "%s", text != NULL ? text : "");
-	c->began = c->live = c->closed = c->by_time = c->was_stalled = false;
+	c->began = c->live = c->closed = c->by_time = false;
 	c->draining = false;
 	c->had = c->pos = c->resumed ? cursor.seq : 0;
 	c->bound = c->oldest = 0;

@@ -85,7 +85,7 @@ struct client {
 
 	/* the connection */
 	int		 fd;		/* -1: none */
-	bool		 stalled, was_stalled;
+	bool		 stalled;
 	size_t		 speed;		/* bytes it reads in a turn */
 	bool		 expires, draining;	/* then a close is no surprise */
 	bool		 has_cursor, resumed, began, live, closed;

@@ -62,7 +62,7 @@ static struct key keys[KEYS];
 static size_t nkeys, saved_nkeys;
 static struct client clients[CLIENTS];
 static struct post posts[BURST];
-static uint32_t state, salt;
+static uint32_t state, salt, hot;	/* hot: so many topics are published to */
 static int patience_ms;
 static bool drains;
 
@@ -76,6 +76,13 @@ rnd(uint32_t n)
 }
 
 /* --- the engine --- */
+
+/* Is a reader that stalls, or that we are too busy to be, cut off in this round? */
+static bool
+may_stall(void)
+{
+	return hconf.stall_ms < patience_ms;
+}
 
 static void
 look_at_log(void)
@@ -217,7 +224,7 @@ prepare(struct post *p, size_t n, int topic)
 		f = &p->facts[i];
 		*f = (struct fact){ .salt = ++salt, .size = n > 50 ? 10 : random_size(),
 			.named = rnd(4) == 0, .json = rnd(4) == 0 };
-		f->topic = topic >= 0 && rnd(3) != 0 ? topic : (int)rnd(MODEL_TOPICS);
+		f->topic = topic >= 0 && rnd(3) != 0 ? topic : (int)rnd(hot);
 		data = fact_data(f, &len);
 		p->frames[i] = frame_new(model_topics[f->topic],
 		    strlen(model_topics[f->topic]), "goal", f->named ? 4 : 0, data, len,
@@ -292,7 +299,7 @@ publish(size_t n_posts, size_t max_events)
 			id = 1 + rnd((uint32_t)nkeys);
 			n = keys[id - 1].n;
 		}
-		prepare(&posts[i], n, rnd(2) ? (int)rnd(MODEL_TOPICS) : -1);
+		prepare(&posts[i], n, rnd(2) ? (int)rnd(hot) : -1);
 		if (id > 0 || (nkeys + n_posts < KEYS && rnd(6) == 0)) {
 			posts[i].a.has_key = true;
 			if (id > 0 && rnd(4) != 0) {		/* a repeat */
@@ -373,6 +380,12 @@ choose_cursor(const struct client *c, struct id *id, char *text, size_t size)
 		id->epoch = truth.epochs[rnd((uint32_t)truth.nepochs)].epoch;
 		id->seq = truth.head + rnd(3);
 		break;
+	case 15:				/* about where an epoch ends */
+		n = rnd((uint32_t)truth.nepochs);
+		id->epoch = truth.epochs[n].epoch;
+		id->seq = (n + 1 < truth.nepochs ? truth.epochs[n + 1].seq :
+		    truth.head + 1) - rnd(2);
+		break;
 	case 3:
 		id->epoch = rnd(1000000);
 		id->seq = rnd(100);
@@ -434,7 +447,7 @@ subscribe(struct client *c, const char *text, int64_t since_wall_ms, int fd)
 static void
 connect_client(struct client *c)
 {
-	static const size_t speeds[] = { 1, 40, 700, 5000, SIZE_MAX, SIZE_MAX, SIZE_MAX };
+	static const size_t speeds[] = { 1, 40, 300, 700, 5000, SIZE_MAX, SIZE_MAX };
 	const int small = 4096;
 	enum fault fault = FAULT_NONE;
 	char text[64], what[200] = "";
@@ -482,8 +495,7 @@ read_client(struct client *c, size_t max)
 		if ((n = recv(c->fd, bytes, room, MSG_DONTWAIT)) == -1)
 			return;
 		if (n == 0) {
-			if (!c->closed && !c->draining && !(c->was_stalled &&
-			    hconf.stall_ms < patience_ms))
+			if (!c->closed && !c->draining && !may_stall())
 				wrong(c->number, "dropped without a word");
 			trace(c->number, "%d: the end, %zu bytes into a block", c->number,
 			    c->in_len);
@@ -539,7 +551,7 @@ calm(bool everybody)
 			if (c->fd == -1)
 				continue;
 			open++;
-			sure = sure && !c->expires && !c->was_stalled && c->live;
+			sure = sure && !c->expires && c->live && !may_stall();
 			if (c->stalled)
 				continue;
 			if (c->closed || client_is_owed(&truth, c))
@@ -627,6 +639,7 @@ choose_engine(unsigned int seed)
 	static const size_t behind[] = { 15, 100, 10000, 10000 };
 	static const uint64_t kept[] = { 3, 20, 100 };
 
+	hot = rnd(2) ? 2 + rnd(6) : MODEL_TOPICS;
 	sconf = (struct store_conf){ .path = path, .max_queue_bytes = 64 << 20,
 		.max_page_bytes_total = rnd(5) == 0 ? 16 << 10 : 64 << 20 };
 	switch (rnd(5)) {
@@ -655,13 +668,14 @@ choose_engine(unsigned int seed)
 	truth.max_replay = hconf.max_replay;
 	truth.heartbeat_ms = hconf.heartbeat_ms;
 	trace_begin("FANFARE_TEST_SEED=%u: %d shards, tail %zu, queue %zu, pages %zu, "
-	    "mailbox %zu, socket %d, page memory %" PRIu64 ", max_replay %zu, hold %" PRId64
-	    ", heartbeat %" PRId64 ", stall %" PRId64 ", keeps %" PRIu64 " a topic, %"
-	    PRIu64 " bytes, %" PRId64 " ms", seed, hconf.threads, hconf.tail_bytes,
+	    "mailbox %zu, socket %d, page memory %" PRIu64 ", max_replay %zu, hold %"
+	    PRId64 ", heartbeat %" PRId64 ", stall %" PRId64 ", topics %" PRIu32
+	    ", keeps %" PRIu64 " a topic, %" PRIu64 " bytes, %" PRId64 " ms", seed,
+	    hconf.threads, hconf.tail_bytes,
 	    hconf.queue_bytes, hconf.limits.page_bytes, hconf.limits.mailbox_bytes,
-	    hconf.limits.send_bytes, sconf.max_page_bytes_total, hconf.max_replay, hconf.limits.hold_ms,
-	    hconf.heartbeat_ms, hconf.stall_ms, sconf.retain_events_per_topic,
-	    sconf.retain_bytes, sconf.retain_age_ms);
+	    hconf.limits.send_bytes, sconf.max_page_bytes_total, hconf.max_replay,
+	    hconf.limits.hold_ms, hconf.heartbeat_ms, hconf.stall_ms, hot,
+	    sconf.retain_events_per_topic, sconf.retain_bytes, sconf.retain_age_ms);
 }
 
 static void
@@ -689,9 +703,8 @@ one_step(void)
 		trace(c->number, "%d: cut, %zu bytes into a block", c->number, c->in_len);
 		hang_up(c);
 		break;
-	case 13:
+	case 13: case 18:
 		c->stalled = !c->stalled;
-		c->was_stalled = c->was_stalled || c->stalled;
 		trace(c->number, "%d: %s", c->number, c->stalled ? "stalls" : "reads on");
 		break;
 	case 14:
@@ -715,7 +728,6 @@ one_step(void)
 		if (c->fd == -1 || c->stalled)
 			break;
 		n = c->speed == SIZE_MAX ? 1 + rnd(20000) : c->speed;
-		c->was_stalled = c->was_stalled || c->speed < 1000;
 		read_client(c, n);
 	}
 }

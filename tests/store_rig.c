@@ -326,7 +326,7 @@ rig_recover(void)
 bool
 rig_wait_trouble(bool trouble, int ms)
 {
-	int64_t end = now_ms() + patience(ms);
+	int64_t end = now_ms() + ms;
 	const struct timespec nap = { .tv_nsec = 2000000 };
 
 	while ((store_trouble(rig.st) != NULL) != trouble) {

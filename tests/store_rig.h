@@ -62,7 +62,7 @@ void	 rig_publishers(int threads, int appends);
 struct rig_append *rig_recover(void);
 bool	 rig_wait_trouble(bool trouble, int ms);	/* until there is, or none */
 
-/* A page of these topics ("**", or RIG_TOPICS: rig_topic(i)); not to be waited for long. */
+/* The first page of that; `topic` is "**" or rig_topic(0..RIG_TOPICS - 1). */
 struct page_job *rig_page(enum page_kind kind, const char *topic, uint64_t cursor);
 const char *rig_topic(int i);
 /* Is everything in the page an event that it may hold, and is nothing missing that was
