@@ -242,7 +242,7 @@ parse_set(const char *p, size_t len, json_t **root, char *err, size_t size)
 	size_t at = 0;
 
 	*root = NULL;
-	while (at < len && memchr(" \t\r\n", p[at], 4) != NULL)
+	while (at < len && (p[at] == ' ' || (p[at] >= '\t' && p[at] <= '\r')))
 		at++;
 	if (at < len && p[at] == '<') {
 		(void)auth_say(err, size, "this is a page (HTML), not a JWKS");

@@ -261,8 +261,8 @@ start(void)
 	static const char *const origins[] = { "https://app-*.example.com", NULL };
 	static const char *const proxies[] = { "private", NULL };
 	struct auth_conf ac = { .api_keys = keys,
-	    .house = { .key = "a secret of the fuzzers, 32 bytes and more",
-	    .grants_claim = "fanfare" }, .public_topics = public,
+	    .house.key = "a secret of the fuzzers, 32 bytes and more",
+	    .public_topics = public,
 	    .authenticated_topics = rules };
 	char dir[] = "/tmp/fanfare-fuzz.XXXXXX", path[64], file[80], err[512] = "";
 	static const char *const files[] = { "", "-wal", "-shm", "-lock", ".lock" };

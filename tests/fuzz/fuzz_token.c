@@ -51,9 +51,8 @@ static struct auth *
 auth_with(const char *key)
 {
 	static const char *const rules[] = { "user/{sub}/**", NULL };
-	struct auth_conf c = { .house = { .key = key, .issuer = ISSUER,
-	    .grants_claim = "fanfare", .leeway_ms = 5000 },
-	    .authenticated_topics = rules };
+	struct auth_conf c = { .house.key = key, .house.issuer = ISSUER,
+	    .house.leeway_ms = 5000, .authenticated_topics = rules };
 	char err[512] = "";
 	struct auth *a = auth_new(&c, err, sizeof(err));
 
