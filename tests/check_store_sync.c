@@ -177,6 +177,7 @@ START_TEST(S3_a_commit_that_cannot_be_written_is_unknown_or_full)
 		ck_assert_int_ne(rig_publish(1, 2, true)->result, APPEND_OK);
 		vfs_heal();
 		(void)rig_recover();
+		rig_check(RIG_NOTHING);
 	}
 	cut_and_check(RIG_NOTHING);
 }
