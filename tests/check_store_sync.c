@@ -167,16 +167,26 @@ START_TEST(S3_a_commit_that_cannot_be_written_is_unknown_or_full)
 		{ SQLITE_IOERR_WRITE, APPEND_UNKNOWN, "writing" },
 		{ SQLITE_FULL, APPEND_FULL, "full" },
 	};
+	struct rig_append *r;
+	struct event_id first;
 
 	begin(true);
 	start();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		strike(VFS_WRITE, "-wal", true, rows[i].rc, VFS_EITHER);
-		ck_assert_int_eq(rig_publish(1, 2, true)->result, rows[i].want);
+		r = rig_publish(1, 2, true);
+		ck_assert_int_eq(r->result, rows[i].want);
 		ck_assert_ptr_nonnull(strstr(store_trouble(rig.st), rows[i].says));
 		ck_assert_int_ne(rig_publish(1, 2, true)->result, APPEND_OK);
 		vfs_heal();
 		(void)rig_recover();
+		/* Its key does not stand for what was not stored. */
+		ck_assert(!rig.events[r->first].announced);
+		ck_assert_int_eq(rig_repeat((size_t)(r - rig.appends), &first),
+		    APPEND_OK);
+		ck_assert_int_eq(rig_repeat((size_t)(r - rig.appends), &first),
+		    APPEND_DUPLICATE);
+		rig_check(RIG_NOTHING);
 	}
 	cut_and_check(RIG_NOTHING);
 }

@@ -548,7 +548,8 @@ rig_check(enum rig_loss loss)
 	struct rig_event *e, *other;
 	struct rig_append *a;
 	struct event_id first;
-	size_t there, tail, repeated = 0;
+	size_t there, tail, in_all = 0, repeated = 0;
+	struct store_stats stats;
 
 	check_integrity();
 	for (size_t i = 0; i < rig.nevents; i++)
@@ -588,12 +589,16 @@ rig_check(enum rig_loss loss)
 		there = 0;
 		for (size_t k = 0; k < a->n; k++)
 			there += rig.events[a->first + k].there;
+		in_all += there;
 		ck_assert_msg(loss == RIG_PRUNED || there == 0 || there == a->n,
 		    "%zu of a batch of %zu are there", there, a->n);
 		/* Acknowledged means announced. */
 		ck_assert(a->result != APPEND_OK || !a->answered ||
 		    rig.events[a->first].announced);
 	}
+	/* While nothing is pruned, the log knows how much it holds. */
+	store_stats(rig.st, &stats);
+	ck_assert(loss == RIG_PRUNED || stats.events == in_all);
 	/* An id that was given out names those bytes for ever, or nothing. */
 	for (size_t i = 0; i < rig.norder; i++) {
 		e = &rig.events[rig.order[i]];
