@@ -418,8 +418,10 @@ auth_job_end(struct msg *m, int64_t now_ms, void (*wake)(void *owner))
 
 	j->ended = true;
 	(void)map_del(j->auth->jobs, j->hash, sizeof j->hash);
-	/* Before anybody else asks for it. */
-	if (j->grants != NULL && !auth_is_cached(j->auth, j->hash) &&
+	/* Before anybody else asks for it; but what keys said that have changed meanwhile
+	 * counts no more. */
+	if (j->grants != NULL && j->keys == j->issuer->source->keys &&
+	    !auth_is_cached(j->auth, j->hash) &&
 	    auth_judge_time(j->issuer, j->grants, j->use, now_ms, &r) == 0)
 		auth_cache_put(&j->auth->cache, j->hash, j->issuer, j->grants);
 	while ((w = STAILQ_FIRST(&j->waits)) != NULL) {

@@ -526,6 +526,33 @@ START_TEST(a_reload_to_a_secret_leaves_nothing_to_wait_for)
 }
 END_TEST
 
+/* As when a JWKS is fetched in the middle. */
+START_TEST(J6_what_a_withdrawn_key_said_is_not_remembered)
+{
+	struct auth *a = auth_with(publics[K_EC]), *other = auth_with(publics[K_EC_OTHER]);
+	struct auth_source *so = a->issuers[0].source;
+	struct asker k = { .woken = 0 };
+	char *t = es256(K_EC, 1), why[256];
+
+	open_pool(1, 10);
+	ck_assert_int_eq(ask(a, t, AUTH_SUBSCRIBE, &k), AUTH_ASK_LATER);
+	auth_keys_unref(so->keys);
+	so->keys = auth_keys_ref(other->issuers[0].source->keys);
+	ck_assert_int_eq(auth_pool_start(pool), 0);
+	wait_woken(1);
+	ck_assert_uint_eq(auth_cache_count(a), 0);
+	ck_assert_int_eq(ask(a, t, AUTH_SUBSCRIBE, &k), AUTH_ASK_LATER);
+	wait_woken(2);
+	ck_assert_int_eq(ask(a, t, AUTH_SUBSCRIBE, &k), AUTH_ASK_JUDGED);
+	ck_assert_int_eq(verdict(&k, AUTH_SUBSCRIBE, NOW, why), PROBLEM_TOKEN_INVALID);
+	auth_wait_fini(&k.wait);
+	free(t);
+	auth_free(a);
+	auth_free(other);
+	close_pool();
+}
+END_TEST
+
 START_TEST(who_waits_at_the_end_is_woken_unjudged)
 {
 	struct auth *a = auth_with(publics[K_EC]);
@@ -627,6 +654,7 @@ suite(void)
 	tcase_add_test(tc, times_are_judged_when_the_wait_is_over);
 	tcase_add_test(tc, after_a_reload_the_new_keys_judge);
 	tcase_add_test(tc, a_reload_to_a_secret_leaves_nothing_to_wait_for);
+	tcase_add_test(tc, J6_what_a_withdrawn_key_said_is_not_remembered);
 	tcase_add_test(tc, who_waits_at_the_end_is_woken_unjudged);
 	tcase_add_test(tc, many_threads_and_reloads_lose_nobody);
 	suite_add_tcase(su, tc);
