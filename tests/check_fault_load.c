@@ -529,7 +529,8 @@ static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
 
 START_TEST(O2_a_signal_under_load_is_an_end_in_time_or_no_end)
 {
-	struct server *s = server_start("--server.drain_time=500ms", NULL);
+	struct server *s = server_start("--server.drain_time=500ms",
+	    "--stream.max_replay=1000000", NULL);
 	struct ledger *l = ledger_new(s, 8, 100);
 	int rounds = size_of_run(10, 200), slowest = 0, ends = 0;
 
@@ -581,7 +582,8 @@ END_TEST
 START_TEST(O2_a_second_signal_ends_it_at_once)
 {
 	for (int i = 0; i < 4; i++) {
-		struct server *s = server_start("--server.drain_time=60s", NULL);
+		struct server *s = server_start("--server.drain_time=60s",
+		    "--stream.max_replay=1000000", NULL);
 		struct ledger *l = ledger_new(s, 4, 100);
 		int64_t begun;
 

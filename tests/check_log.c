@@ -26,7 +26,7 @@
 START_TEST(D1_D4_nothing_acked_or_seen_is_lost_by_kill_9)
 {
 	struct server *s = server_start(_i == 0 ? "--store.durability=full" :
-	    "--store.durability=normal", NULL);
+	    "--store.durability=normal", "--stream.max_replay=1000000", NULL);
 	int kills = setting("FANFARE_TEST_KILLS", size_of_run(20, 500)) / 2;
 	struct ledger *l = ledger_new(s, PUBLISHERS, 0);
 	int64_t slowest = 0, loaded = 0, begun, ms;
