@@ -147,7 +147,7 @@ START_TEST(J6_a_key_that_is_withdrawn_ends_its_streams_and_no_others)
 }
 END_TEST
 
-START_TEST(R8_unknown_kids_cost_the_endpoint_little_and_others_nothing)
+START_TEST(unknown_kids_cost_the_endpoint_little_and_others_nothing)
 {
 	struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
 	struct server *s = server_with(e);
@@ -178,7 +178,7 @@ END_TEST
 /* ---- an endpoint that is ill ---- */
 
 /* All at once: an endpoint that hangs must not keep others from being asked. */
-START_TEST(S1_the_last_good_set_stays_while_endpoints_are_ill)
+START_TEST(the_last_good_set_stays_while_endpoints_are_ill)
 {
 	struct endpoint *e[MOODS];
 	struct stream *st[MOODS];
@@ -246,7 +246,7 @@ START_TEST(S1_the_last_good_set_stays_while_endpoints_are_ill)
 }
 END_TEST
 
-START_TEST(S1_a_server_starts_without_its_endpoint_and_finds_it_later)
+START_TEST(a_server_starts_without_its_endpoint_and_finds_it_later)
 {
 	struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
 	char *t = bearer(P256, "k", "https://idp", "ann");
@@ -347,11 +347,11 @@ suite(void)
 	tcase_add_test(t, J6_a_key_counts_the_moment_it_is_published);
 	tcase_add_loop_test(t,
 	    J6_a_key_that_is_withdrawn_ends_its_streams_and_no_others, 0, 2);
-	tcase_add_test(t, R8_unknown_kids_cost_the_endpoint_little_and_others_nothing);
+	tcase_add_test(t, unknown_kids_cost_the_endpoint_little_and_others_nothing);
 	tcase_add_test(t, O2_a_reload_takes_sections_away_and_brings_them);
 	t = harness_case(s, "ill", 120);
-	tcase_add_test(t, S1_the_last_good_set_stays_while_endpoints_are_ill);
-	tcase_add_test(t, S1_a_server_starts_without_its_endpoint_and_finds_it_later);
+	tcase_add_test(t, the_last_good_set_stays_while_endpoints_are_ill);
+	tcase_add_test(t, a_server_starts_without_its_endpoint_and_finds_it_later);
 	tcase_add_test(t, O2_sigterm_answers_those_who_wait_for_keys);
 	return s;
 }
