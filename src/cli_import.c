@@ -382,7 +382,7 @@ cli_import(const struct cli_call *call)
 			printf("\n");
 		importer_close(im);
 	}
-	if (f != stdin)
+	if (file != NULL)
 		fclose(f);
 	conf_free(c);
 	return fflush(stdout) == 0 ? code : CLI_FAILED;

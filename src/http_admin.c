@@ -52,10 +52,10 @@ health_run(struct request *rq)
 	    s.pruned_bytes)						\
 	X(gauge, "log_last_prune_seconds",				\
 	    "When retention last took an event, since 1970; 0: not yet", \
-	    s.last_prune_ms / 1000)					\
+	    (double)s.last_prune_ms / 1000)					\
 	X(gauge, "log_oldest_event_seconds",				\
 	    "Time of the oldest event, since 1970; 0: there is none",	\
-	    s.oldest_ms / 1000)						\
+	    (double)s.oldest_ms / 1000)						\
 	X(gauge, "log_oldest_seq", "Oldest seq that may still be there",	\
 	    s.oldest_seq)						\
 	X(gauge, "log_pruned_seq", "Newest seq that was pruned", s.pruned_seq) \

@@ -80,7 +80,7 @@ open_still(struct db *db, const char *path)
 			p += sprintf(p, "%%%02X", (unsigned char)*path);
 		else
 			*p++ = *path;
-	strcpy(p, "?immutable=1");
+	memcpy(p, "?immutable=1", sizeof("?immutable=1"));
 	db_close(db);
 	return open_at(db, name, SQLITE_OPEN_URI);
 }
