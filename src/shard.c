@@ -589,7 +589,7 @@ shard_start(struct shard *sh)
 static void
 post(struct shard *sh, struct msg *m, enum shard_msg kind)
 {
-	m->kind = kind;
+	m->kind = (int)kind;
 	mailbox_post(sh->box, m, true);
 }
 

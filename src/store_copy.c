@@ -92,7 +92,7 @@ tool_open(struct db *db, const char *path, bool salvage, char *err, size_t err_s
 	long pid;
 	int rc, fd;
 
-	*db = (struct db){ NULL };
+	*db = (struct db){ 0 };
 	/* SQLite's own word for all of these is "unable to open database file". */
 	if (stat(path, &sb) == -1) {
 		snprintf(err, err_size, "%s: %s", path, strerror(errno));

@@ -96,7 +96,7 @@ store_migrate(struct db *db, const char *path, char *err, size_t err_size)
 int
 store_compare(struct db *db, void (*fault)(void *arg, const char *text), void *arg)
 {
-	struct db ours = { NULL };
+	struct db ours = { 0 };
 	sqlite3_stmt *q = NULL, *theirs = NULL;
 	const char *name, *sql;
 	char text[256];
