@@ -39,6 +39,7 @@ struct wal {
 	size_t		 page;		/* bytes */
 	bool		 big;
 	uint32_t	 s1, s2;	/* the running sum */
+	uint32_t	 size;		/* of the database after `committed`, in pages */
 	unsigned char	 salt[8];
 	unsigned char	*frame;		/* one, with its header */
 	uint32_t	 n;		/* frames read */
@@ -114,8 +115,10 @@ walk(struct wal *w)
 		w->n++;
 		if (good && (good = take_frame(w))) {
 			w->whole = w->n;
-			if (be32(w->frame + 4) != 0)
+			if (be32(w->frame + 4) != 0) {
 				w->committed = w->n;
+				w->size = be32(w->frame + 4);
+			}
 		} else if (!good && be32(w->frame) != 0 && be32(w->frame + 4) != 0 &&
 		    memcmp(w->frame + 8, w->salt, sizeof(w->salt)) == 0)
 			w->behind++;
@@ -129,6 +132,7 @@ static bool
 was_in_use(struct wal *w, const unsigned char *head)
 {
 	size_t size = FRAME + w->page;
+	uint32_t s1, s2;
 
 	if (pread(w->fd, w->frame, size, HEADER) != (ssize_t)size)
 		return false;
@@ -143,10 +147,46 @@ was_in_use(struct wal *w, const unsigned char *head)
 				w->s1 = be32(head + 24);
 				w->s2 = be32(head + 28);
 			}
-			if (take_frame(w))
+			s1 = w->s1;
+			s2 = w->s2;
+			if (take_frame(w)) {
+				w->s1 = s1;
+				w->s2 = s2;
 				return true;
+			}
 		}
 	return false;
+}
+
+/* Does the database hold all that was committed to this log?  Then it was about to begin
+ * anew, which it does for no other reason, when the machine went down. */
+static bool
+is_in_database(struct wal *w, int db)
+{
+	size_t size = FRAME + w->page, most;
+	unsigned char *page = malloc(w->page);
+	uint32_t *last, no, i;
+	bool same;
+
+	walk(w);
+	most = (size_t)lseek(db, 0, SEEK_END) / w->page + w->committed;
+	last = calloc(most + 1, sizeof(*last));
+	same = page != NULL && last != NULL;
+	for (i = 1; same && i <= w->committed; i++) {
+		same = pread(w->fd, w->frame, FRAME, HEADER + (off_t)((i - 1) * size)) ==
+		    FRAME && (no = be32(w->frame)) <= most;
+		if (same)
+			last[no] = i;
+	}
+	for (no = 1; same && no <= most && no <= w->size; no++)
+		if (last[no] != 0)
+			same = pread(w->fd, w->frame, w->page, HEADER + FRAME +
+			    (off_t)((last[no] - 1) * size)) == (ssize_t)w->page &&
+			    pread(db, page, w->page, (off_t)((no - 1) * w->page)) ==
+			    (ssize_t)w->page && memcmp(page, w->frame, w->page) == 0;
+	free(page);
+	free(last);
+	return same;
 }
 
 /* When this machine was started. */
@@ -163,7 +203,6 @@ boot_time(void)
 
 /* What the index knows: how many frames of which log the database does not hold yet. */
 struct index {
-	bool		there;
 	uint32_t	frames;
 	unsigned char	salt[8];
 };
@@ -192,21 +231,10 @@ read_index(const char *path, struct index *x)
 	max = native32(b + 16);
 	done = native32(b + 96);
 	x->frames = max > done ? max : 0;
-	x->there = true;
-}
-
-/* Does the index say that the database holds all of the log that the first frame is of?
- * It is then about to begin anew, or has just begun: its first salt is one higher. */
-static bool
-is_done_with(const struct index *x, const struct wal *w)
-{
-	return x->there && x->frames == 0 &&
-	    (memcmp(x->salt, w->salt, sizeof(w->salt)) == 0 ||
-	    be32(x->salt) == be32(w->salt) + 1);
 }
 
 static int
-check_frames(const char *path, struct wal *w, off_t size, char *err,
+check_frames(const char *path, int db, struct wal *w, off_t size, char *err,
     size_t err_size)
 {
 	unsigned char head[HEADER];
@@ -225,7 +253,7 @@ check_frames(const char *path, struct wal *w, off_t size, char *err,
 	add_sum(w, head, 24);
 	if ((be32(head) & ~1u) != WAL_MAGIC || be32(head + 4) != WAL_VERSION ||
 	    w->s1 != be32(head + 24) || w->s2 != be32(head + 28)) {
-		if (x.frames == 0 && (!was_in_use(w, head) || is_done_with(&x, w)))
+		if (x.frames == 0 && (!was_in_use(w, head) || is_in_database(w, db)))
 			return 0;
 		snprintf(err, err_size, "%s-wal: damaged at its beginning, and its "
 		    "events cannot be read; %s", path, RECOVER);
@@ -282,7 +310,7 @@ wal_check(const char *path, char *err, size_t err_size)
 		rc = -1;
 		goto out;
 	}
-	rc = check_frames(path, &w, size, err, err_size);
+	rc = check_frames(path, fd, &w, size, err, err_size);
 out:
 	free(w.frame);
 	if (fd != -1)
