@@ -289,12 +289,13 @@ result_of(int rc, bool committing)
 }
 
 static const char full_trouble[] = "the disk is full";
+static const char write_trouble[] = "writing to the database fails";
 
 /* Nothing more on this connection: see reopen(). */
 static void
 writer_break(struct store *st)
 {
-	st->trouble = "writing to the database fails";
+	st->trouble = write_trouble;
 	st->broken_since = clock_mono_ms();
 }
 
@@ -719,21 +720,23 @@ open_again(struct store *st)
 	}
 	/* What memory holds of the topics stays until it can be loaded again: it was
 	 * right at the last commit. */
-	if (there == -1 || (rc = rewrite_wal(st)) != SQLITE_OK ||
-	    (rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-	    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL)) != SQLITE_OK) {
-		if (there != -1)
-			st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble :
-			    "writing to the database fails";
-		log_warnx("store: reopen %s: %s", st->path, there == -1 ?
-		    sqlite3_errmsg(st->w.h) : sqlite3_errstr(rc));
-		return -1;
-	}
-	if (store_load(st, err, sizeof(err)) == -1) {
-		log_warnx("store: reopen: %s", err);
-		return -1;
-	}
-	return 0;
+	if (there == -1)
+		rc = db_is_damaged(&st->w) ? SQLITE_CORRUPT : SQLITE_IOERR;
+	else if ((rc = rewrite_wal(st)) == SQLITE_OK)
+		rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
+		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (rc != SQLITE_OK)
+		snprintf(err, sizeof(err), "%s: %s", st->path, sqlite3_errstr(rc));
+	else if (store_load(st, err, sizeof(err)) == -1)
+		rc = sqlite3_errcode(st->w.h);
+	else
+		return 0;
+	log_warnx("store: reopen: %s", err);
+	st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble : write_trouble;
+	/* The next try has the room. */
+	if ((rc & 0xff) == SQLITE_FULL)
+		space_release(st);
+	return -1;
 }
 
 static void

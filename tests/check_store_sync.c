@@ -6,6 +6,8 @@
  */
 #include "config.h"
 
+#include <sys/stat.h>
+
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -264,6 +266,44 @@ START_TEST(S3_a_checkpoint_that_finds_no_room_leaves_the_log_where_it_is)
 }
 END_TEST
 
+static off_t
+bytes_beside(const char *end)
+{
+	char name[160];
+	struct stat sb;
+
+	snprintf(name, sizeof(name), "%s%s", rig.path, end);
+	ck_assert_int_eq(stat(name, &sb), 0);
+	return sb.st_size;
+}
+
+START_TEST(S3_a_disk_that_is_full_when_it_is_opened_again_is_given_what_is_kept_back)
+{
+	struct vfs_fault full = { .calls = VFS_BIT(VFS_WRITE), .nth = 1, .stays = true,
+		.file = _i == 0 ? ".db" : "-wal", .rc = SQLITE_FULL };
+	int64_t end = now_ms() + patience(SOON);
+
+	begin(true);
+	start();
+	ck_assert_int_gt(bytes_beside(".lock"), 4096);
+	strike_sync_then(VFS_REACHED, VFS_OPEN);
+	ck_assert_int_eq(rig_publish(1, 3, true)->result, APPEND_UNKNOWN);
+	/* In the checkpoint; when the WAL is written again, in pieces of 64 KB; when what
+	 * stands in it is loaded. */
+	if (_i == 2)
+		full.nth += (uint64_t)(bytes_beside("-wal") + 65535) / 65536;
+	vfs_fail(&full);
+	while (bytes_beside(".lock") > 4096) {
+		ck_assert_msg(now_ms() < end, "nothing was given back");
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	ck_assert_int_eq(rig_publish(0, 1, false)->result, APPEND_FULL);
+	vfs_heal();
+	(void)rig_recover();
+	cut_and_check(RIG_NOTHING);
+}
+END_TEST
+
 /* The WAL's pages that a failed sync was to cover are clean for the kernel and not on
  * the disk.  If the next checkpoint trusts a sync of them, a power cut in its middle
  * leaves half of it in the database and no WAL to mend it. */
@@ -463,6 +503,9 @@ suite(void)
 	    S3_a_checkpoint_that_fails_is_trouble_and_done_again_elsewhere, 0, 2);
 	tcase_add_test(t,
 	    S3_a_checkpoint_that_finds_no_room_leaves_the_log_where_it_is);
+	tcase_add_loop_test(t,
+	    S3_a_disk_that_is_full_when_it_is_opened_again_is_given_what_is_kept_back,
+	    0, 3);
 	tcase_add_loop_test(t,
 	    S3_a_power_cut_in_the_checkpoint_after_a_failed_sync_harms_nothing, 0, 2);
 	tcase_add_test(t,
