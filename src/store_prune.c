@@ -355,9 +355,10 @@ kept_find(struct store *st, struct mark *m)
 		if ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 			if (kept_push(m, seq) == -1)
 				rc = SQLITE_NOMEM;
-			/* A link that leads forth is damage, and never ends. */
-			if ((uint64_t)sqlite3_column_int64(q, 0) >= seq)
-				rc = SQLITE_CORRUPT;
+			/* A link that leads forth is damage, and would never end; what
+			 * stands before it goes by age and bytes alone. */
+			else if ((uint64_t)sqlite3_column_int64(q, 0) >= seq)
+				rc = SQLITE_DONE;
 			seq = (uint64_t)sqlite3_column_int64(q, 0);
 		}
 		(void)sqlite3_reset(q);

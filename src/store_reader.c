@@ -349,11 +349,11 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 		c = &w->chains[w->heap[0]];
 		rc = read_link(w, c, &prev, &f);
 		if (rc == SQLITE_ROW && prev >= c->seq) {
-			/* Damage, and no way to walk. */
+			/* Damage, and no way to walk: as lost as if it were not there. */
 			log_warnx("store: %s: the links of %s lead forth",
 			    w->st->path, c->name);
 			frame_unref(f);
-			return -1;
+			rc = SQLITE_DONE;
 		}
 		if (rc == SQLITE_DONE) {
 			/* The chain breaks here: this one and all before are gone. */

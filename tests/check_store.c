@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "clock.h"
 #include "log.h"
 #include "store.h"
@@ -791,6 +793,41 @@ START_TEST(random_steps_agree_with_the_model)
 }
 END_TEST
 
+/* Beside the closed log, as damage would. */
+static void
+spoil(const char *sql)
+{
+	sqlite3 *h;
+
+	ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+}
+
+START_TEST(S4_a_link_that_leads_forth_is_a_loss_and_stops_nobody)
+{
+	struct page_job *j;
+
+	open_store();
+	ck_assert_int_eq(publish_n("a", "x", 500, NULL)->result, APPEND_OK);
+	close_store();
+	spoil("UPDATE event SET prev = prev + 64 WHERE seq = 100");
+	conf.retain_events_per_topic = 450;
+	open_store();
+	j = after("a", 0);
+	ck_assert_uint_eq(j->n, 400);
+	ck_assert_uint_eq(j->lost, 100);
+	page_job_free(j);
+	/* The number of its events is found by its links. */
+	for (int i = 0; i < 100; i++)
+		(void)publish("a", "x");
+	ck_assert_ptr_null(store_trouble(st));
+	j = after("a", 0);
+	ck_assert_uint_eq(j->n, 450);
+	page_job_free(j);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -825,6 +862,7 @@ suite(void)
 	tcase_add_test(t,
 	    D5_a_log_rolled_back_to_a_copy_refuses_cursors_from_after_the_copy);
 	tcase_add_test(t, bytes_are_bounded_and_the_oldest_go_first);
+	tcase_add_test(t, S4_a_link_that_leads_forth_is_a_loss_and_stops_nobody);
 	suite_add_tcase(s, t);
 	t = tcase_create("model");
 	tcase_add_checked_fixture(t, set_up, tear_down);
