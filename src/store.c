@@ -715,13 +715,17 @@ store_close(struct store *st)
 	free(st);
 }
 
-void
+int
 store_close_alone(struct store *st)
 {
+	int rc;
+
 	assert(!st->started);
-	if (db_exec(&st->w, "PRAGMA journal_mode = DELETE") != SQLITE_OK)
-		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+	if ((rc = db_exec(&st->w, "PRAGMA journal_mode = DELETE")) != SQLITE_OK)
+		log_warnx("store: %s: cannot be closed as a file alone: %s", st->path,
+		    sqlite3_errmsg(st->w.h));
 	store_close(st);
+	return rc == SQLITE_OK ? 0 : -1;
 }
 
 struct event_id

@@ -828,6 +828,29 @@ START_TEST(S4_a_link_that_leads_forth_is_a_loss_and_stops_nobody)
 }
 END_TEST
 
+START_TEST(a_log_that_needs_what_stands_beside_it_is_not_closed_as_a_file_alone)
+{
+	char err[512] = "";
+	struct frame *f;
+	sqlite3 *h;
+	int64_t ms = 1;
+
+	for (int held = 1; held >= 0; held--) {
+		ck_assert_ptr_nonnull(st = store_open(&conf, err, sizeof(err)));
+		f = frame_new("a", 1, NULL, 0, "x", 1, 0);
+		ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), 0);
+		frame_unref(f);
+		ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+		if (held)
+			ck_assert_int_eq(sqlite3_exec(h, "BEGIN; SELECT * FROM event",
+			    NULL, NULL, NULL), SQLITE_OK);
+		ck_assert_int_eq(store_close_alone(st), held ? -1 : 0);
+		ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+	}
+	st = NULL;
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -840,6 +863,8 @@ suite(void)
 	    seqs_rise_by_one_and_are_announced_in_order_before_the_answer);
 	tcase_add_test(t, a_key_stores_once_and_answers_the_first_id_also_after_a_restart);
 	tcase_add_test(t, a_second_store_on_the_same_file_names_the_first);
+	tcase_add_test(t,
+	    a_log_that_needs_what_stands_beside_it_is_not_closed_as_a_file_alone);
 	suite_add_tcase(s, t);
 	t = tcase_create("pages");
 	tcase_add_checked_fixture(t, set_up, tear_down);
