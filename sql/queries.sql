@@ -74,7 +74,7 @@ WHERE seq > ?1 ORDER BY seq;
 --: event_time
 SELECT min(seq) FROM event WHERE seq >= ?1 AND seq < ?2 AND time >= ?3;
 --: event_scan
-SELECT seq, topic FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3;
+SELECT seq, topic, prev FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3;
 --: event_oldest
 SELECT seq, time FROM event ORDER BY seq LIMIT 1;
 --: event_last_seq

@@ -35,6 +35,7 @@
 struct chain {
 	int64_t		 id;
 	uint64_t	 seq;		/* next to look at, going back */
+	uint64_t	 scanned;	/* the last that a scan has met, going forth */
 	size_t		 taken;
 	char		*name;
 	size_t		 len;
@@ -401,7 +402,7 @@ turn_refs(struct walk *w)
 	}
 }
 
-static const struct chain *
+static struct chain *
 chain_of(const struct walk *w, int64_t id)
 {
 	struct chain key = { .id = id };
@@ -497,14 +498,19 @@ forget_walk(struct walk *w)
 }
 
 /* The next of the chains' events after the cursor, found in the order of the log.  Only
- * while nothing behind the cursor was ever pruned: a scan cannot see what is missing. */
+ * while nothing behind the cursor was ever pruned: a scan sees what is missing by what
+ * follows it in the topic alone. */
 static int
 scan(struct walk *w, uint64_t cursor, uint64_t *through)
 {
+	struct chain *c;
 	sqlite3_stmt *q;
+	uint64_t prev;
 	size_t rows = 0;
 	int rc = SQLITE_DONE;
 
+	for (size_t i = 0; i < w->n; i++)
+		w->chains[i].scanned = cursor;
 	*through = w->head;
 	if ((q = db_stmt(w->db, S_event_scan)) == NULL)
 		return -1;
@@ -514,9 +520,14 @@ scan(struct walk *w, uint64_t cursor, uint64_t *through)
 	while (w->refs_n < PLAN_MAX && (rc = sqlite3_step(q)) == SQLITE_ROW) {
 		cursor = (uint64_t)sqlite3_column_int64(q, 0);
 		rows++;
-		if (chain_of(w, sqlite3_column_int64(q, 1)) != NULL &&
-		    add_ref(w, cursor, sqlite3_column_int64(q, 1)) == -1)
+		if ((c = chain_of(w, sqlite3_column_int64(q, 1))) == NULL)
+			continue;
+		if (add_ref(w, cursor, c->id) == -1)
 			return -1;
+		prev = (uint64_t)sqlite3_column_int64(q, 2);
+		if (prev > c->scanned && prev < cursor && prev > w->job->lost)
+			w->job->lost = prev;
+		c->scanned = cursor;
 	}
 	if (w->refs_n == PLAN_MAX || rows == SCAN_ROWS)
 		*through = cursor;

@@ -851,6 +851,35 @@ START_TEST(a_log_that_needs_what_stands_beside_it_is_not_closed_as_a_file_alone)
 }
 END_TEST
 
+START_TEST(S4_an_event_whose_topic_is_damaged_is_a_loss_far_behind_too)
+{
+	static const int events[] = { 200, 9000 };	/* walked to, and scanned */
+	uint64_t lost = 0, cursor = 0;
+	struct page_job *j;
+	size_t n = 0;
+
+	open_store();
+	(void)publish("b", "x");
+	for (int i = 0; i < events[_i]; i += 100)
+		ck_assert_int_eq(publish_n("a", "x", 100, NULL)->result, APPEND_OK);
+	close_store();
+	spoil("UPDATE event SET topic = (SELECT id FROM topic WHERE name = 'b') "
+	    "WHERE seq = 100");
+	open_store();
+	for (bool more = true; more; page_job_free(j)) {
+		j = page(PAGE_AFTER, "a");
+		j->cursor = cursor;
+		j->max_events = 1000000;
+		run_page(j);
+		lost = j->lost > lost ? j->lost : lost;
+		n += j->n;
+		more = (cursor = j->through) < store_head(st).seq;
+	}
+	ck_assert_uint_eq(lost, 100);
+	ck_assert_uint_ge(n, (size_t)events[_i] - 100);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -888,6 +917,8 @@ suite(void)
 	    D5_a_log_rolled_back_to_a_copy_refuses_cursors_from_after_the_copy);
 	tcase_add_test(t, bytes_are_bounded_and_the_oldest_go_first);
 	tcase_add_test(t, S4_a_link_that_leads_forth_is_a_loss_and_stops_nobody);
+	tcase_add_loop_test(t,
+	    S4_an_event_whose_topic_is_damaged_is_a_loss_far_behind_too, 0, 2);
 	suite_add_tcase(s, t);
 	t = tcase_create("model");
 	tcase_add_checked_fixture(t, set_up, tear_down);
