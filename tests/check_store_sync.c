@@ -266,6 +266,38 @@ START_TEST(S3_a_checkpoint_that_finds_no_room_leaves_the_log_where_it_is)
 }
 END_TEST
 
+START_TEST(S3_pages_are_read_while_a_foreign_reader_keeps_the_log_from_reopening)
+{
+	struct page_job *j;
+	int64_t begun, longest = 0;
+	sqlite3 *h;
+
+	begin(true);
+	start();
+	ck_assert_int_eq(sqlite3_open_v2(rig.path, &h, SQLITE_OPEN_READONLY, NULL),
+	    SQLITE_OK);
+	sqlite3_db_config(h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	ck_assert_int_eq(sqlite3_exec(h, "BEGIN; SELECT count(*) FROM event", NULL,
+	    NULL, NULL), SQLITE_OK);
+	strike(VFS_SYNC, "-wal", false, 0, VFS_REACHED);
+	ck_assert_int_eq(rig_publish(1, 3, true)->result, APPEND_UNKNOWN);
+	for (int64_t end = now_ms() + 300; now_ms() < end;) {
+		begun = now_ms();
+		j = rig_page(PAGE_AFTER, "**", 0);
+		ck_assert(!j->failed);
+		page_job_free(j);
+		if (now_ms() - begun > longest)
+			longest = now_ms() - begun;
+	}
+	ck_assert_ptr_nonnull(store_trouble(rig.st));
+	ck_assert_ptr_nonnull(strstr(store_trouble(rig.st), "another program"));
+	ck_assert_int_lt(longest, patience(1000));
+	ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+	(void)rig_recover();
+	cut_and_check(RIG_NOTHING);
+}
+END_TEST
+
 static off_t
 bytes_beside(const char *end)
 {
@@ -506,6 +538,8 @@ suite(void)
 	tcase_add_loop_test(t,
 	    S3_a_disk_that_is_full_when_it_is_opened_again_is_given_what_is_kept_back,
 	    0, 3);
+	tcase_add_test(t,
+	    S3_pages_are_read_while_a_foreign_reader_keeps_the_log_from_reopening);
 	tcase_add_loop_test(t,
 	    S3_a_power_cut_in_the_checkpoint_after_a_failed_sync_harms_nothing, 0, 2);
 	tcase_add_test(t,
