@@ -718,14 +718,17 @@ store_close(struct store *st)
 int
 store_close_alone(struct store *st)
 {
-	int rc;
+	bool alone;
 
 	assert(!st->started);
-	if ((rc = db_exec(&st->w, "PRAGMA journal_mode = DELETE")) != SQLITE_OK)
+	/* In trouble the disk is not trusted with a checkpoint. */
+	alone = st->trouble == NULL &&
+	    db_exec(&st->w, "PRAGMA journal_mode = DELETE") == SQLITE_OK;
+	if (!alone)
 		log_warnx("store: %s: cannot be closed as a file alone: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
+		    st->trouble != NULL ? st->trouble : sqlite3_errmsg(st->w.h));
 	store_close(st);
-	return rc == SQLITE_OK ? 0 : -1;
+	return alone ? 0 : -1;
 }
 
 struct event_id

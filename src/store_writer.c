@@ -588,6 +588,10 @@ store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
 	int rc;
 
 	assert(!st->started);
+	if (st->broken_since != 0) {
+		snprintf(err, err_size, "%s: %s", st->path, st->trouble);
+		return -1;
+	}
 	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
 		goto fail;
 	for (size_t i = 0; i < n; i++)

@@ -298,6 +298,28 @@ START_TEST(S3_pages_are_read_while_a_foreign_reader_keeps_the_log_from_reopening
 }
 END_TEST
 
+START_TEST(S3_an_import_ends_where_a_checkpoint_fails)
+{
+	char err[512] = "";
+	struct store *st;
+	struct frame *f = frame_new("a", 1, NULL, 0, "x", 1, 0);
+	int64_t ms = 1;
+
+	begin(true);
+	rig.conf.checkpoint_pages = 20;
+	ck_assert_ptr_nonnull(st = store_open(&rig.conf, err, sizeof(err)));
+	strike(VFS_SYNC, ".db", false, 0, VFS_EITHER);
+	for (int k = 0; k < 500 && vfs_hits() == 0; k++)
+		ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), 0);
+	ck_assert_uint_eq(vfs_hits(), 1);
+	/* Nor does the end ask that disk again. */
+	ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), -1);
+	ck_assert_ptr_nonnull(strstr(err, "writing"));
+	ck_assert_int_eq(store_close_alone(st), -1);
+	frame_unref(f);
+}
+END_TEST
+
 static off_t
 bytes_beside(const char *end)
 {
@@ -540,6 +562,7 @@ suite(void)
 	    0, 3);
 	tcase_add_test(t,
 	    S3_pages_are_read_while_a_foreign_reader_keeps_the_log_from_reopening);
+	tcase_add_test(t, S3_an_import_ends_where_a_checkpoint_fails);
 	tcase_add_loop_test(t,
 	    S3_a_power_cut_in_the_checkpoint_after_a_failed_sync_harms_nothing, 0, 2);
 	tcase_add_test(t,
