@@ -88,7 +88,8 @@ DELETE FROM segment WHERE segment = ?1;
 --: segment_all
 SELECT segment, events, bytes, first_ms FROM segment ORDER BY segment;
 --: segment_at_time
-SELECT segment FROM segment WHERE first_ms <= ?1 ORDER BY segment DESC LIMIT 1;
+SELECT max(segment) FROM segment WHERE first_ms <= ?1 AND segment < coalesce((SELECT
+segment FROM segment WHERE first_ms > ?1 AND first_ms <= ?2 ORDER BY segment LIMIT 1), ?3);
 
 --: idem_insert
 INSERT INTO idempotency (seq, events, time, key, content)

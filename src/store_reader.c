@@ -455,7 +455,9 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 	return 0;
 }
 
-/* The seq before the first event at or after a time. */
+/* The seq before the first event at or after a time.  Times rise with the seqs but where a
+ * clock was wrong or something was imported: then more is given, not less.  A stamp of the
+ * future says nothing. */
 static int
 find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 {
@@ -466,14 +468,17 @@ find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 	if ((q = db_stmt(w->db, S_segment_at_time)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, ms);
+	(void)sqlite3_bind_int64(q, 2, clock_wall_ms());
+	(void)sqlite3_bind_int64(q, 3, SEQ_MAX);
 	rc = sqlite3_step(q);
-	if (rc == SQLITE_ROW)
-		segment = (uint64_t)sqlite3_column_int64(q, 0);
-	(void)sqlite3_reset(q);
-	if (rc == SQLITE_DONE) {
+	if (rc == SQLITE_ROW && sqlite3_column_type(q, 0) == SQLITE_NULL) {
+		(void)sqlite3_reset(q);
 		*cursor = 0;		/* the whole log is younger */
 		return 0;
 	}
+	if (rc == SQLITE_ROW)
+		segment = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
 	if (rc != SQLITE_ROW || (q = db_stmt(w->db, S_event_time)) == NULL)
 		return -1;
 	*cursor = ((segment + 1) << SEGMENT_SHIFT) - 1;

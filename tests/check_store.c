@@ -384,6 +384,35 @@ START_TEST(a_time_stands_for_the_first_event_at_or_after_it)
 }
 END_TEST
 
+START_TEST(a_time_finds_what_stands_before_events_of_an_older_time)
+{
+	static struct frame *frames[5000];
+	static int64_t times[5000];
+	struct store_hooks hooks = { .committed = committed };
+	int64_t now = clock_wall_ms();
+	char err[512] = "";
+	struct page_job *j;
+
+	conf.retain_age_ms = 0;
+	st = store_open(&conf, err, sizeof(err));
+	ck_assert_msg(st != NULL, "%s", err);
+	for (size_t i = 0; i < 5000; i++) {
+		frames[i] = frame_new(i < 10 ? "live" : "old", i < 10 ? 4 : 3, NULL, 0,
+		    "x", 1, 0);
+		times[i] = i < 10 ? now : now - 1000000000;
+	}
+	ck_assert_int_eq(store_import(st, frames, times, 5000, err, sizeof(err)), 0);
+	for (size_t i = 0; i < 5000; i++)
+		frame_unref(frames[i]);
+	ck_assert_int_eq(store_start(st, &hooks), 0);
+	j = page(PAGE_SINCE, "live");
+	j->since_ms = now - 60000;
+	run_page(j);
+	ck_assert_uint_eq(j->n, 10);
+	page_job_free(j);
+}
+END_TEST
+
 START_TEST(more_than_the_limit_behind_is_too_far)
 {
 	struct page_job *j;
@@ -902,6 +931,7 @@ suite(void)
 	tcase_add_test(t, a_page_is_cut_by_bytes_or_count_and_can_be_gone_on_with);
 	tcase_add_test(t, a_replay_is_the_newest_few_of_each_topic_oldest_first);
 	tcase_add_test(t, a_time_stands_for_the_first_event_at_or_after_it);
+	tcase_add_test(t, a_time_finds_what_stands_before_events_of_an_older_time);
 	tcase_add_test(t, more_than_the_limit_behind_is_too_far);
 	tcase_add_test(t,
 	    quiet_topics_are_known_to_have_missed_nothing_without_the_disk);
