@@ -728,6 +728,8 @@ open_again(struct store *st)
 		st->gone = true;
 		return -1;
 	}
+	/* Our readers are waiting. */
+	(void)sqlite3_busy_timeout(st->w.h, CHECKPOINT_BUSY_MS);
 	/* What memory holds of the topics stays until it can be loaded again: it was
 	 * right at the last commit. */
 	if (there == -1)
