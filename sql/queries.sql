@@ -74,7 +74,7 @@ WHERE seq > ?1 ORDER BY seq;
 --: event_time
 SELECT min(seq) FROM event WHERE seq >= ?1 AND seq < ?2 AND time >= ?3;
 --: event_scan
-SELECT seq, topic FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3;
+SELECT seq, topic, prev FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3;
 --: event_oldest
 SELECT seq, time FROM event ORDER BY seq LIMIT 1;
 --: event_last_seq
@@ -88,7 +88,8 @@ DELETE FROM segment WHERE segment = ?1;
 --: segment_all
 SELECT segment, events, bytes, first_ms FROM segment ORDER BY segment;
 --: segment_at_time
-SELECT segment FROM segment WHERE first_ms <= ?1 ORDER BY segment DESC LIMIT 1;
+SELECT max(segment) FROM segment WHERE first_ms <= ?1 AND segment < coalesce((SELECT
+segment FROM segment WHERE first_ms > ?1 AND first_ms <= ?2 ORDER BY segment LIMIT 1), ?3);
 
 --: idem_insert
 INSERT INTO idempotency (seq, events, time, key, content)

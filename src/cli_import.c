@@ -101,15 +101,15 @@ importer_stored(const struct importer *im)
 	return im->stored;
 }
 
-void
+int
 importer_close(struct importer *im)
 {
-	if (im == NULL)
-		return;
-	store_close_alone(im->st);
+	int rc = store_close_alone(im->st);
+
 	for (size_t i = 0; i < im->n; i++)
 		frame_unref(im->frames[i]);
 	free(im);
+	return rc;
 }
 
 /*
@@ -380,7 +380,8 @@ cli_import(const struct cli_call *call)
 		}
 		if (code == CLI_OK)
 			printf("\n");
-		importer_close(im);
+		/* Stored they are, and the next start reads them where they stand. */
+		(void)importer_close(im);
 	}
 	if (file != NULL)
 		fclose(f);

@@ -86,7 +86,7 @@ struct importer	*importer_open(const struct cli_call *call, const char *path);
 int	importer_add(struct importer *im, const struct store_event *e);
 int	importer_flush(struct importer *im);	/* all are durable; 0 or -1: told */
 uint64_t importer_stored(const struct importer *im);	/* durable */
-void	importer_close(struct importer *im);	/* NULL does nothing */
+int	importer_close(struct importer *im);	/* as store_close_alone() */
 
 int	cli_backup(const struct cli_call *call);
 int	cli_export(const struct cli_call *call);

@@ -309,7 +309,7 @@ cli_recover(const struct cli_call *call)
 	}
 	cli_end_progress();
 	if (s.failed || importer_flush(s.im) == -1) {
-		importer_close(s.im);
+		(void)importer_close(s.im);
 		return CLI_FAILED;
 	}
 	printf("%s: %" PRIu64 " events saved", to, importer_stored(s.im));
@@ -319,7 +319,10 @@ cli_recover(const struct cli_call *call)
 	    " places could not be read\n", x.damaged + s.refused, x.unreadable);
 	if (x.unchecked)
 		printf("their sums could not be checked: the epochs are damaged\n");
-	importer_close(s.im);
+	if (importer_close(s.im) == -1)
+		return cli_fail(call, CLI_FAILED, "%s: is not whole without %s-wal; start "
+		    "a server on it and stop that, and put it in its place then", to,
+		    to);
 	fprintf(stderr, "Put it in the place of %s (and of its -wal and -shm), keep that "
 	    "one aside, and start the\nserver: every page that comes back gets a "
 	    "fanfare.gap, \"reset\".\n", path);

@@ -715,13 +715,20 @@ store_close(struct store *st)
 	free(st);
 }
 
-void
+int
 store_close_alone(struct store *st)
 {
+	bool alone;
+
 	assert(!st->started);
-	if (db_exec(&st->w, "PRAGMA journal_mode = DELETE") != SQLITE_OK)
-		log_warnx("store: %s: %s", st->path, sqlite3_errmsg(st->w.h));
+	/* In trouble the disk is not trusted with a checkpoint. */
+	alone = st->trouble == NULL &&
+	    db_exec(&st->w, "PRAGMA journal_mode = DELETE") == SQLITE_OK;
+	if (!alone)
+		log_warnx("store: %s: cannot be closed as a file alone: %s", st->path,
+		    st->trouble != NULL ? st->trouble : sqlite3_errmsg(st->w.h));
 	store_close(st);
+	return alone ? 0 : -1;
 }
 
 struct event_id

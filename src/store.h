@@ -78,8 +78,9 @@ int		 store_start(struct store *st, const struct store_hooks *hooks);
 void		 store_stop(struct store *st);
 void		 store_close(struct store *st);
 /* The same for a log that was never started: as a file alone, with nothing beside it that
- * it needs, so that it may be put in another's place (store_copy.c). */
-void		 store_close_alone(struct store *st);
+ * it needs, so that it may be put in another's place (store_copy.c).  0; -1 (logged): it
+ * still needs the write-ahead log beside it. */
+int		 store_close_alone(struct store *st);
 
 /* Any thread: the last committed position, in the epoch of this run. */
 struct event_id	 store_head(const struct store *st);

@@ -205,7 +205,7 @@ struct store {
 	int64_t		 aged_ms, aged_at, jumped_at;
 	int64_t		 stamped_ms;		/* of the newest event */
 	uint64_t	 back_seq;		/* all up to this one were stored ... */
-	int64_t		 back_ms;		/* ... before this: the clock went back */
+	int64_t		 back_at;		/* ... before this (mono): the clock went back */
 	struct map	*idem;
 	struct idem_list idems;
 	int64_t		 broken_since;		/* 0: not */

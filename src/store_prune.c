@@ -48,18 +48,21 @@ store_note_stamp(struct store *st, uint64_t seq, int64_t ms)
 {
 	if (ms < st->stamped_ms) {
 		st->back_seq = seq - 1;
-		st->back_ms = ms;
+		st->back_at = clock_mono_ms();
 	}
 	st->stamped_ms = ms;
 }
 
 /* When an event was stored, at the latest: what a clock ahead of time has stamped would
- * hold up all that follows. */
+ * hold up all that follows.  Counted back from now, since the clock that went back may
+ * have been the wrong one. */
 static int64_t
 stored_ms(const struct store *st, uint64_t seq, int64_t stamp)
 {
-	return st->back_seq > 0 && seq <= st->back_seq && st->back_ms < stamp ?
-	    st->back_ms : stamp;
+	int64_t back_ms = st->aged_ms - (st->aged_at - st->back_at);
+
+	return st->back_seq > 0 && seq <= st->back_seq && back_ms < stamp ?
+	    back_ms : stamp;
 }
 
 /* The same of the oldest segment's first. */
@@ -209,7 +212,7 @@ delete_event(struct store *st, uint64_t seq, int64_t topic, uint64_t bytes,
 
 /* List the rows of the oldest segment. */
 static int
-load_front(struct store *st)
+load_front(struct store *st, int64_t now_ms)
 {
 	int64_t least = INT64_MAX;
 	sqlite3_stmt *q;
@@ -242,14 +245,17 @@ load_front(struct store *st)
 		r->bytes = (uint64_t)sqlite3_column_int64(q, 4);
 	}
 	(void)sqlite3_reset(q);
-	/* None is younger than one that follows it: see stored_ms(). */
+	/* None is younger than one that follows it: see stored_ms().  That is for those of
+	 * the future alone: one stamp that is too old, for a clock that was behind or for
+	 * damage, does not age all that stands before it. */
 	for (size_t i = 1; i < st->nsegs; i++)
 		if (st->segs[i].first_ms < least)
 			least = st->segs[i].first_ms;
 	for (size_t i = st->front_n; i-- > 0;) {
-		if (st->front[i].time > least)
+		if (st->front[i].time > now_ms && st->front[i].time > least)
 			st->front[i].time = least;
-		least = st->front[i].time;
+		if (st->front[i].time < least)
+			least = st->front[i].time;
 	}
 	return rc;
 }
@@ -279,7 +285,7 @@ prune_step(struct store *st, int64_t now_ms, size_t max_rows)
 			    !(st->conf.retain_age_ms > 0 && oldest_ms(st, now_ms) <
 			    now_ms - st->conf.retain_age_ms))
 				break;
-			if ((rc = load_front(st)) != SQLITE_DONE)
+			if ((rc = load_front(st, now_ms)) != SQLITE_DONE)
 				return rc;
 			if (st->front_n == 0) {
 				/* Counters that disagree with the rows heal here. */
@@ -349,9 +355,10 @@ kept_find(struct store *st, struct mark *m)
 		if ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 			if (kept_push(m, seq) == -1)
 				rc = SQLITE_NOMEM;
-			/* A link that leads forth is damage, and never ends. */
-			if ((uint64_t)sqlite3_column_int64(q, 0) >= seq)
-				rc = SQLITE_CORRUPT;
+			/* A link that leads forth is damage, and would never end; what
+			 * stands before it goes by age and bytes alone. */
+			else if ((uint64_t)sqlite3_column_int64(q, 0) >= seq)
+				rc = SQLITE_DONE;
 			seq = (uint64_t)sqlite3_column_int64(q, 0);
 		}
 		(void)sqlite3_reset(q);

@@ -35,6 +35,7 @@
 struct chain {
 	int64_t		 id;
 	uint64_t	 seq;		/* next to look at, going back */
+	uint64_t	 scanned;	/* the last that a scan has met, going forth */
 	size_t		 taken;
 	char		*name;
 	size_t		 len;
@@ -349,11 +350,11 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 		c = &w->chains[w->heap[0]];
 		rc = read_link(w, c, &prev, &f);
 		if (rc == SQLITE_ROW && prev >= c->seq) {
-			/* Damage, and no way to walk. */
+			/* Damage, and no way to walk: as lost as if it were not there. */
 			log_warnx("store: %s: the links of %s lead forth",
 			    w->st->path, c->name);
 			frame_unref(f);
-			return -1;
+			rc = SQLITE_DONE;
 		}
 		if (rc == SQLITE_DONE) {
 			/* The chain breaks here: this one and all before are gone. */
@@ -401,7 +402,7 @@ turn_refs(struct walk *w)
 	}
 }
 
-static const struct chain *
+static struct chain *
 chain_of(const struct walk *w, int64_t id)
 {
 	struct chain key = { .id = id };
@@ -454,7 +455,9 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 	return 0;
 }
 
-/* The seq before the first event at or after a time. */
+/* The seq before the first event at or after a time.  Times rise with the seqs but where a
+ * clock was wrong or something was imported: then more is given, not less.  A stamp of the
+ * future says nothing. */
 static int
 find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 {
@@ -465,14 +468,17 @@ find_time(struct walk *w, int64_t ms, uint64_t *cursor)
 	if ((q = db_stmt(w->db, S_segment_at_time)) == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, ms);
+	(void)sqlite3_bind_int64(q, 2, clock_wall_ms());
+	(void)sqlite3_bind_int64(q, 3, SEQ_MAX);
 	rc = sqlite3_step(q);
-	if (rc == SQLITE_ROW)
-		segment = (uint64_t)sqlite3_column_int64(q, 0);
-	(void)sqlite3_reset(q);
-	if (rc == SQLITE_DONE) {
+	if (rc == SQLITE_ROW && sqlite3_column_type(q, 0) == SQLITE_NULL) {
+		(void)sqlite3_reset(q);
 		*cursor = 0;		/* the whole log is younger */
 		return 0;
 	}
+	if (rc == SQLITE_ROW)
+		segment = (uint64_t)sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
 	if (rc != SQLITE_ROW || (q = db_stmt(w->db, S_event_time)) == NULL)
 		return -1;
 	*cursor = ((segment + 1) << SEGMENT_SHIFT) - 1;
@@ -497,14 +503,19 @@ forget_walk(struct walk *w)
 }
 
 /* The next of the chains' events after the cursor, found in the order of the log.  Only
- * while nothing behind the cursor was ever pruned: a scan cannot see what is missing. */
+ * while nothing behind the cursor was ever pruned: a scan sees what is missing by what
+ * follows it in the topic alone. */
 static int
 scan(struct walk *w, uint64_t cursor, uint64_t *through)
 {
+	struct chain *c;
 	sqlite3_stmt *q;
+	uint64_t prev;
 	size_t rows = 0;
 	int rc = SQLITE_DONE;
 
+	for (size_t i = 0; i < w->n; i++)
+		w->chains[i].scanned = cursor;
 	*through = w->head;
 	if ((q = db_stmt(w->db, S_event_scan)) == NULL)
 		return -1;
@@ -514,9 +525,14 @@ scan(struct walk *w, uint64_t cursor, uint64_t *through)
 	while (w->refs_n < PLAN_MAX && (rc = sqlite3_step(q)) == SQLITE_ROW) {
 		cursor = (uint64_t)sqlite3_column_int64(q, 0);
 		rows++;
-		if (chain_of(w, sqlite3_column_int64(q, 1)) != NULL &&
-		    add_ref(w, cursor, sqlite3_column_int64(q, 1)) == -1)
+		if ((c = chain_of(w, sqlite3_column_int64(q, 1))) == NULL)
+			continue;
+		if (add_ref(w, cursor, c->id) == -1)
 			return -1;
+		prev = (uint64_t)sqlite3_column_int64(q, 2);
+		if (prev > c->scanned && prev < cursor && prev > w->job->lost)
+			w->job->lost = prev;
+		c->scanned = cursor;
 	}
 	if (w->refs_n == PLAN_MAX || rows == SCAN_ROWS)
 		*through = cursor;

@@ -289,12 +289,20 @@ result_of(int rc, bool committing)
 }
 
 static const char full_trouble[] = "the disk is full";
+static const char write_trouble[] = "writing to the database fails";
+static const char busy_trouble[] = "another program holds the database's lock";
+
+static bool
+is_busy(int rc)
+{
+	return (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
+}
 
 /* Nothing more on this connection: see reopen(). */
 static void
 writer_break(struct store *st)
 {
-	st->trouble = "writing to the database fails";
+	st->trouble = write_trouble;
 	st->broken_since = clock_mono_ms();
 }
 
@@ -323,8 +331,8 @@ writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 		    committing ? "commit" : "write", sqlite3_errstr(rc));
 	if (result == APPEND_FULL)
 		st->trouble = full_trouble;
-	else if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
-		st->trouble = "another program holds the database's lock";
+	else if (is_busy(rc))
+		st->trouble = busy_trouble;
 	else
 		writer_break(st);
 	if (st->broken_since == 0 && store_recount(st) == -1) {
@@ -565,8 +573,7 @@ checkpoint(struct store *st)
 		space_release(st);
 		rc = run_checkpoint(st, mode);
 	}
-	if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ||
-	    (rc & 0xff) == SQLITE_LOCKED)
+	if (rc == SQLITE_OK || is_busy(rc))
 		return;
 	log_warnx("store: %s: checkpoint: %s", st->path, sqlite3_errmsg(st->w.h));
 	/* Without room the log goes on where it is, until it is full itself. */
@@ -581,6 +588,10 @@ store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
 	int rc;
 
 	assert(!st->started);
+	if (st->broken_since != 0) {
+		snprintf(err, err_size, "%s: %s", st->path, st->trouble);
+		return -1;
+	}
 	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
 		goto fail;
 	for (size_t i = 0; i < n; i++)
@@ -717,23 +728,27 @@ open_again(struct store *st)
 		st->gone = true;
 		return -1;
 	}
+	/* Our readers are waiting. */
+	(void)sqlite3_busy_timeout(st->w.h, CHECKPOINT_BUSY_MS);
 	/* What memory holds of the topics stays until it can be loaded again: it was
 	 * right at the last commit. */
-	if (there == -1 || (rc = rewrite_wal(st)) != SQLITE_OK ||
-	    (rc = sqlite3_wal_checkpoint_v2(st->w.h, NULL,
-	    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL)) != SQLITE_OK) {
-		if (there != -1)
-			st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble :
-			    "writing to the database fails";
-		log_warnx("store: reopen %s: %s", st->path, there == -1 ?
-		    sqlite3_errmsg(st->w.h) : sqlite3_errstr(rc));
-		return -1;
-	}
-	if (store_load(st, err, sizeof(err)) == -1) {
-		log_warnx("store: reopen: %s", err);
-		return -1;
-	}
-	return 0;
+	if (there == -1)
+		rc = db_is_damaged(&st->w) ? SQLITE_CORRUPT : SQLITE_IOERR;
+	else if ((rc = rewrite_wal(st)) == SQLITE_OK)
+		rc = run_checkpoint(st, SQLITE_CHECKPOINT_TRUNCATE);
+	if (rc != SQLITE_OK)
+		snprintf(err, sizeof(err), "%s: %s", st->path, sqlite3_errstr(rc));
+	else if (store_load(st, err, sizeof(err)) == -1)
+		rc = sqlite3_errcode(st->w.h);
+	else
+		return 0;
+	log_warnx("store: reopen: %s", err);
+	st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble :
+	    is_busy(rc) ? busy_trouble : write_trouble;
+	/* The next try has the room. */
+	if ((rc & 0xff) == SQLITE_FULL)
+		space_release(st);
+	return -1;
 }
 
 static void

@@ -240,6 +240,37 @@ START_TEST(C1_events_of_a_clock_that_was_ahead_are_pruned_with_their_neighbours)
 }
 END_TEST
 
+/* Retention has had a look since: a commit of an idle second. */
+static void
+looked(void)
+{
+	int64_t commits = metric("log_commits_total"), end = now_ms() + patience(10000);
+
+	while (metric("log_commits_total") < commits + 2) {
+		ck_assert_msg(now_ms() < end, "retention is asleep");
+		poll(NULL, 0, 50);
+	}
+}
+
+START_TEST(C1_an_event_of_a_clock_that_was_behind_ages_none_of_those_before_it)
+{
+	faults_begin();
+	sv = server_start("--store.retain_age=1h", NULL);
+	publish(sv, "a", "before");
+	faults->clock_s = -DAY;
+	publish(sv, "a", "behind");
+	faults->clock_s = 0;
+	publish(sv, "a", "after");
+	looked();
+	ck_assert_int_eq(server_stop(sv), 0);
+	server_restart(sv);
+	looked();
+	ck_assert_int_eq(metric("log_pruned_total"), 0);
+	ck_assert_int_eq(metric("log_events"), 3);
+	ck_assert_int_eq(server_stop(sv), 0);
+}
+END_TEST
+
 static json_t *
 publish_once(void)
 {
@@ -307,6 +338,8 @@ suite(void)
 	tcase_add_test(tc, C1_a_stream_resumes_over_a_jump_without_a_gap);
 	tcase_add_test(tc,
 	    C1_events_of_a_clock_that_was_ahead_are_pruned_with_their_neighbours);
+	tcase_add_test(tc,
+	    C1_an_event_of_a_clock_that_was_behind_ages_none_of_those_before_it);
 	tcase_add_test(tc, C1_a_publish_repeated_over_a_jump_is_stored_once);
 	tcase_add_test(tc, C1_only_tokens_follow_the_clock);
 	return s;

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "clock.h"
 #include "log.h"
 #include "store.h"
@@ -378,6 +380,35 @@ START_TEST(a_time_stands_for_the_first_event_at_or_after_it)
 	run_page(j);
 	ck_assert_str_eq(said(j), "");
 	ck_assert_uint_eq(j->cursor, store_head(st).seq);	/* never beyond */
+	page_job_free(j);
+}
+END_TEST
+
+START_TEST(a_time_finds_what_stands_before_events_of_an_older_time)
+{
+	static struct frame *frames[5000];
+	static int64_t times[5000];
+	struct store_hooks hooks = { .committed = committed };
+	int64_t now = clock_wall_ms();
+	char err[512] = "";
+	struct page_job *j;
+
+	conf.retain_age_ms = 0;
+	st = store_open(&conf, err, sizeof(err));
+	ck_assert_msg(st != NULL, "%s", err);
+	for (size_t i = 0; i < 5000; i++) {
+		frames[i] = frame_new(i < 10 ? "live" : "old", i < 10 ? 4 : 3, NULL, 0,
+		    "x", 1, 0);
+		times[i] = i < 10 ? now : now - 1000000000;
+	}
+	ck_assert_int_eq(store_import(st, frames, times, 5000, err, sizeof(err)), 0);
+	for (size_t i = 0; i < 5000; i++)
+		frame_unref(frames[i]);
+	ck_assert_int_eq(store_start(st, &hooks), 0);
+	j = page(PAGE_SINCE, "live");
+	j->since_ms = now - 60000;
+	run_page(j);
+	ck_assert_uint_eq(j->n, 10);
 	page_job_free(j);
 }
 END_TEST
@@ -791,6 +822,93 @@ START_TEST(random_steps_agree_with_the_model)
 }
 END_TEST
 
+/* Beside the closed log, as damage would. */
+static void
+spoil(const char *sql)
+{
+	sqlite3 *h;
+
+	ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+}
+
+START_TEST(S4_a_link_that_leads_forth_is_a_loss_and_stops_nobody)
+{
+	struct page_job *j;
+
+	open_store();
+	ck_assert_int_eq(publish_n("a", "x", 500, NULL)->result, APPEND_OK);
+	close_store();
+	spoil("UPDATE event SET prev = prev + 64 WHERE seq = 100");
+	conf.retain_events_per_topic = 450;
+	open_store();
+	j = after("a", 0);
+	ck_assert_uint_eq(j->n, 400);
+	ck_assert_uint_eq(j->lost, 100);
+	page_job_free(j);
+	/* The number of its events is found by its links. */
+	for (int i = 0; i < 100; i++)
+		(void)publish("a", "x");
+	ck_assert_ptr_null(store_trouble(st));
+	j = after("a", 0);
+	ck_assert_uint_eq(j->n, 450);
+	page_job_free(j);
+}
+END_TEST
+
+START_TEST(a_log_that_needs_what_stands_beside_it_is_not_closed_as_a_file_alone)
+{
+	char err[512] = "";
+	struct frame *f;
+	sqlite3 *h;
+	int64_t ms = 1;
+
+	for (int held = 1; held >= 0; held--) {
+		ck_assert_ptr_nonnull(st = store_open(&conf, err, sizeof(err)));
+		f = frame_new("a", 1, NULL, 0, "x", 1, 0);
+		ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), 0);
+		frame_unref(f);
+		ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+		if (held)
+			ck_assert_int_eq(sqlite3_exec(h, "BEGIN; SELECT * FROM event",
+			    NULL, NULL, NULL), SQLITE_OK);
+		ck_assert_int_eq(store_close_alone(st), held ? -1 : 0);
+		ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+	}
+	st = NULL;
+}
+END_TEST
+
+START_TEST(S4_an_event_whose_topic_is_damaged_is_a_loss_far_behind_too)
+{
+	static const int events[] = { 200, 9000 };	/* walked to, and scanned */
+	uint64_t lost = 0, cursor = 0;
+	struct page_job *j;
+	size_t n = 0;
+
+	open_store();
+	(void)publish("b", "x");
+	for (int i = 0; i < events[_i]; i += 100)
+		ck_assert_int_eq(publish_n("a", "x", 100, NULL)->result, APPEND_OK);
+	close_store();
+	spoil("UPDATE event SET topic = (SELECT id FROM topic WHERE name = 'b') "
+	    "WHERE seq = 100");
+	open_store();
+	for (bool more = true; more; page_job_free(j)) {
+		j = page(PAGE_AFTER, "a");
+		j->cursor = cursor;
+		j->max_events = 1000000;
+		run_page(j);
+		lost = j->lost > lost ? j->lost : lost;
+		n += j->n;
+		more = (cursor = j->through) < store_head(st).seq;
+	}
+	ck_assert_uint_eq(lost, 100);
+	ck_assert_uint_ge(n, (size_t)events[_i] - 100);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -803,6 +921,8 @@ suite(void)
 	    seqs_rise_by_one_and_are_announced_in_order_before_the_answer);
 	tcase_add_test(t, a_key_stores_once_and_answers_the_first_id_also_after_a_restart);
 	tcase_add_test(t, a_second_store_on_the_same_file_names_the_first);
+	tcase_add_test(t,
+	    a_log_that_needs_what_stands_beside_it_is_not_closed_as_a_file_alone);
 	suite_add_tcase(s, t);
 	t = tcase_create("pages");
 	tcase_add_checked_fixture(t, set_up, tear_down);
@@ -811,6 +931,7 @@ suite(void)
 	tcase_add_test(t, a_page_is_cut_by_bytes_or_count_and_can_be_gone_on_with);
 	tcase_add_test(t, a_replay_is_the_newest_few_of_each_topic_oldest_first);
 	tcase_add_test(t, a_time_stands_for_the_first_event_at_or_after_it);
+	tcase_add_test(t, a_time_finds_what_stands_before_events_of_an_older_time);
 	tcase_add_test(t, more_than_the_limit_behind_is_too_far);
 	tcase_add_test(t,
 	    quiet_topics_are_known_to_have_missed_nothing_without_the_disk);
@@ -825,6 +946,9 @@ suite(void)
 	tcase_add_test(t,
 	    D5_a_log_rolled_back_to_a_copy_refuses_cursors_from_after_the_copy);
 	tcase_add_test(t, bytes_are_bounded_and_the_oldest_go_first);
+	tcase_add_test(t, S4_a_link_that_leads_forth_is_a_loss_and_stops_nobody);
+	tcase_add_loop_test(t,
+	    S4_an_event_whose_topic_is_damaged_is_a_loss_far_behind_too, 0, 2);
 	suite_add_tcase(s, t);
 	t = tcase_create("model");
 	tcase_add_checked_fixture(t, set_up, tear_down);

@@ -6,6 +6,8 @@
  */
 #include "config.h"
 
+#include <sys/stat.h>
+
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -264,6 +266,103 @@ START_TEST(S3_a_checkpoint_that_finds_no_room_leaves_the_log_where_it_is)
 }
 END_TEST
 
+START_TEST(S3_pages_are_read_while_another_program_keeps_the_log_from_reopening)
+{
+	static const char *const holds[] = {
+		"BEGIN; SELECT count(*) FROM event", "BEGIN IMMEDIATE",
+	};
+	struct page_job *j;
+	int64_t begun, longest = 0;
+	sqlite3 *h;
+
+	begin(true);
+	start();
+	ck_assert_int_eq(sqlite3_open_v2(rig.path, &h, SQLITE_OPEN_READWRITE, NULL),
+	    SQLITE_OK);
+	sqlite3_db_config(h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	ck_assert_int_eq(sqlite3_exec(h, "SELECT count(*) FROM event", NULL, NULL,
+	    NULL), SQLITE_OK);
+	strike_sync_then(VFS_REACHED, VFS_OPEN);
+	ck_assert_int_eq(rig_publish(1, 3, true)->result, APPEND_UNKNOWN);
+	ck_assert_int_eq(sqlite3_exec(h, holds[_i], NULL, NULL, NULL), SQLITE_OK);
+	vfs_heal();
+	for (int64_t end = now_ms() + 300; now_ms() < end;) {
+		begun = now_ms();
+		j = rig_page(PAGE_AFTER, "**", 0);
+		ck_assert(!j->failed);
+		page_job_free(j);
+		if (now_ms() - begun > longest)
+			longest = now_ms() - begun;
+	}
+	ck_assert_ptr_nonnull(store_trouble(rig.st));
+	ck_assert_ptr_nonnull(strstr(store_trouble(rig.st), "another program"));
+	ck_assert_int_lt(longest, patience(1000));
+	ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+	(void)rig_recover();
+	cut_and_check(RIG_NOTHING);
+}
+END_TEST
+
+START_TEST(S3_an_import_ends_where_a_checkpoint_fails)
+{
+	char err[512] = "";
+	struct store *st;
+	struct frame *f = frame_new("a", 1, NULL, 0, "x", 1, 0);
+	int64_t ms = 1;
+
+	begin(true);
+	rig.conf.checkpoint_pages = 20;
+	ck_assert_ptr_nonnull(st = store_open(&rig.conf, err, sizeof(err)));
+	strike(VFS_SYNC, ".db", false, 0, VFS_EITHER);
+	for (int k = 0; k < 500 && vfs_hits() == 0; k++)
+		ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), 0);
+	ck_assert_uint_eq(vfs_hits(), 1);
+	/* Nor does the end ask that disk again. */
+	ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), -1);
+	ck_assert_ptr_nonnull(strstr(err, "writing"));
+	ck_assert_int_eq(store_close_alone(st), -1);
+	frame_unref(f);
+}
+END_TEST
+
+static off_t
+bytes_beside(const char *end)
+{
+	char name[160];
+	struct stat sb;
+
+	snprintf(name, sizeof(name), "%s%s", rig.path, end);
+	ck_assert_int_eq(stat(name, &sb), 0);
+	return sb.st_size;
+}
+
+START_TEST(S3_a_disk_that_is_full_when_it_is_opened_again_is_given_what_is_kept_back)
+{
+	struct vfs_fault full = { .calls = VFS_BIT(VFS_WRITE), .nth = 1, .stays = true,
+		.file = _i == 0 ? ".db" : "-wal", .rc = SQLITE_FULL };
+	int64_t end = now_ms() + patience(SOON);
+
+	begin(true);
+	start();
+	ck_assert_int_gt(bytes_beside(".lock"), 4096);
+	strike_sync_then(VFS_REACHED, VFS_OPEN);
+	ck_assert_int_eq(rig_publish(1, 3, true)->result, APPEND_UNKNOWN);
+	/* In the checkpoint; when the WAL is written again, in pieces of 64 KB; when what
+	 * stands in it is loaded. */
+	if (_i == 2)
+		full.nth += (uint64_t)(bytes_beside("-wal") + 65535) / 65536;
+	vfs_fail(&full);
+	while (bytes_beside(".lock") > 4096) {
+		ck_assert_msg(now_ms() < end, "nothing was given back");
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	ck_assert_int_eq(rig_publish(0, 1, false)->result, APPEND_FULL);
+	vfs_heal();
+	(void)rig_recover();
+	cut_and_check(RIG_NOTHING);
+}
+END_TEST
+
 /* The WAL's pages that a failed sync was to cover are clean for the kernel and not on
  * the disk.  If the next checkpoint trusts a sync of them, a power cut in its middle
  * leaves half of it in the database and no WAL to mend it. */
@@ -463,6 +562,12 @@ suite(void)
 	    S3_a_checkpoint_that_fails_is_trouble_and_done_again_elsewhere, 0, 2);
 	tcase_add_test(t,
 	    S3_a_checkpoint_that_finds_no_room_leaves_the_log_where_it_is);
+	tcase_add_loop_test(t,
+	    S3_a_disk_that_is_full_when_it_is_opened_again_is_given_what_is_kept_back,
+	    0, 3);
+	tcase_add_loop_test(t,
+	    S3_pages_are_read_while_another_program_keeps_the_log_from_reopening, 0, 2);
+	tcase_add_test(t, S3_an_import_ends_where_a_checkpoint_fails);
 	tcase_add_loop_test(t,
 	    S3_a_power_cut_in_the_checkpoint_after_a_failed_sync_harms_nothing, 0, 2);
 	tcase_add_test(t,
