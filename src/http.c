@@ -509,6 +509,7 @@ keep_keys(struct http *h, const struct auth *a)
 		return -1;
 	(void)auth_key_ids(a, ids, n);
 	r = hub_keep_keys(h->conf.hub, ids, n);
+	h->keys_told += r == 0;
 	free(ids);
 	return r;
 }

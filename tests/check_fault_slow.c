@@ -7,7 +7,6 @@
 #include "harness.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -299,23 +298,6 @@ START_TEST(R3_readers_that_stop_in_a_replay_hold_up_no_other_replay)
 END_TEST
 
 #define ASKERS		80	/* for pages of a megabyte */
-
-/* A listening socket whose connections have small buffers in the server's kernel. */
-static int
-narrow_socket(void)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_STREAM, 0), bytes = 4096, one = 1;
-
-	ck_assert_int_ne(fd, -1);
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	sa.sin_port = htons((uint16_t)free_port());
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-	ck_assert_int_eq(listen(fd, 4096), 0);
-	return fd;
-}
 
 /* Their answers are theirs, but the 64 MB of pages are for streams. */
 START_TEST(R3_readers_that_stop_in_a_page_of_history_hold_up_no_replay)
