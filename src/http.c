@@ -554,6 +554,8 @@ leave_queue(struct http *h)
 		(void)epoll_ctl(h->epfd, EPOLL_CTL_DEL, l->fd, NULL);
 		close(l->fd);
 		l->fd = -1;
+		/* Who knocked just now is the successor's too. */
+		l->knocked = l->resting = false;
 		l->left = h->leaving = true;
 	}
 }
