@@ -359,6 +359,26 @@ auth_key_ids(const struct auth *a, uint64_t *out, size_t max)
 	return n;
 }
 
+bool
+auth_has_key(const struct auth *a, uint64_t key_id)
+{
+	const struct auth_keys *keys;
+	size_t i, j;
+
+	for (i = 0; i < a->n_api_keys; i++)
+		if (a->api_keys[i].grants->key_id == key_id)
+			return true;
+	for (i = 0; i < a->n_issuers; i++) {
+		if (a->issuers[i].source == NULL ||
+		    (keys = a->issuers[i].source->keys) == NULL)
+			continue;
+		for (j = 0; j < keys->n; j++)
+			if (auth_key_id(&a->issuers[i], &keys->v[j]) == key_id)
+				return true;
+	}
+	return false;
+}
+
 int
 auth_cache_keep(struct auth *a)
 {

@@ -120,6 +120,8 @@ bool	auth_may_subscribe(const struct auth *a,
 
 /* The ids of all keys held (see key_id); returns how many, writes at most `max`. */
 size_t	auth_key_ids(const struct auth *a, uint64_t *out, size_t max);
+/* Is this key_id one of those? */
+bool		 auth_has_key(const struct auth *a, uint64_t key_id);
 /* Forget tokens that a key vouched for which is gone.  0, or -1: no memory. */
 int	auth_cache_keep(struct auth *a);
 /* What was fetched for `old` counts for `a` too, where both name the same URL. */

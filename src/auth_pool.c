@@ -75,7 +75,7 @@ struct auth_pool {
 	pthread_t	 threads[THREADS_MAX];
 	unsigned int	 running;
 	TAILQ_HEAD(, auth_job) parked;	/* oldest first */
-	size_t		 n_parked;
+	size_t		 n_parked[2];	/* by enum auth_use */
 };
 
 struct auth_pool *
@@ -189,7 +189,7 @@ static void
 unpark(struct auth_pool *p, struct auth_job *j)
 {
 	TAILQ_REMOVE(&p->parked, j, parked);
-	p->n_parked--;
+	p->n_parked[j->use]--;
 	metric_add(METRIC_AUTH_WAITING, -1);
 }
 
@@ -279,11 +279,11 @@ static int
 park(struct auth_pool *p, struct auth_job *j)
 {
 	/* Stopped by this thread, if at all. */
-	if (p->stopping || p->n_parked >= p->conf.max_waiting)
+	if (p->stopping || p->n_parked[j->use] >= p->conf.max_waiting)
 		return -1;
 	j->parked_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&p->parked, j, parked);
-	p->n_parked++;
+	p->n_parked[j->use]++;
 	metric_add(METRIC_AUTH_WAITING, 1);
 	p->conf.fetch(p->conf.arg, j->issuer->source->url);
 	return 0;

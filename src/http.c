@@ -509,6 +509,7 @@ keep_keys(struct http *h, const struct auth *a)
 		return -1;
 	(void)auth_key_ids(a, ids, n);
 	r = hub_keep_keys(h->conf.hub, ids, n);
+	h->keys_told += r == 0;
 	free(ids);
 	return r;
 }
@@ -553,6 +554,8 @@ leave_queue(struct http *h)
 		(void)epoll_ctl(h->epfd, EPOLL_CTL_DEL, l->fd, NULL);
 		close(l->fd);
 		l->fd = -1;
+		/* Who knocked just now is the successor's too. */
+		l->knocked = l->resting = false;
 		l->left = h->leaving = true;
 	}
 }

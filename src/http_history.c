@@ -176,6 +176,9 @@ answer_page(struct request *rq)
 		cursor.seq = j->kind == PAGE_AFTER ? j->through : j->plan_head;
 	if (cursor.seq < rq->ask.cursor)
 		cursor = store_id_of(st, rq->ask.cursor);	/* never back */
+	/* However slowly the answer is read, streams do not wait for its frames. */
+	page_job_free(j);
+	rq->job = NULL;
 	(void)event_id_format(id, cursor);
 	buf_addf(&b, "],\"cursor\":\"%s\",\"gap\":", id);
 	buf_add(&b, gap.p, gap.len);

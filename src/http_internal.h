@@ -44,6 +44,7 @@ struct http {
 	struct auth_pool *pool;
 	struct auth_fetch *fetch;
 	bool		 keys_changed;	/* and streams have not been told yet */
+	uint64_t	 keys_told;	/* how often they were */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -93,6 +94,7 @@ struct request {
 	char			 ref[12];	/* in problems and the log */
 	struct auth_identity	 id;
 	bool			 has_id;
+	uint64_t		 keys_told;	/* as of when `id` was verified */
 	struct auth_wait	 wait;		/* for a token to be judged */
 	/* publish */
 	struct append		*append;	/* under way, or answered */

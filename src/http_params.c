@@ -101,6 +101,7 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	}
 	if (bad == 0) {
 		rq->has_id = true;
+		rq->keys_told = h->keys_told;
 		return true;
 	}
 	switch (p) {

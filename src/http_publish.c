@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "digest.h"
 #include "event.h"
 #include "http_internal.h"
@@ -183,6 +184,19 @@ answer_append(struct request *rq)
 	return rq_answer(rq, 200, "application/json", &b, NULL);
 }
 
+/* A body can take its time, and whoever sends it may have lost the right meanwhile.
+ * False: as rq_verify(). */
+static bool
+still_may(struct request *rq, enum answer *a)
+{
+	if (rq->has_id && rq->keys_told == rq->http->keys_told &&
+	    (rq->id.exp_ms == 0 || clock_wall_ms() < rq->id.exp_ms))
+		return true;
+	auth_identity_fini(&rq->id);
+	rq->has_id = false;
+	return rq_verify(rq, AUTH_PUBLISH, a);
+}
+
 enum answer
 publish_run(struct request *rq)
 {
@@ -191,6 +205,11 @@ publish_run(struct request *rq)
 
 	if (rq->append != NULL)
 		return answer_append(rq);
+	if (!still_may(rq, &a)) {
+		if (a != ANSWER_LATER)
+			metric_add(METRIC_PUBLISHES_REFUSED, 1);
+		return a;
+	}
 	if (rq->too_large) {
 		metric_add(METRIC_PUBLISHES_REFUSED, 1);
 		return rq_problemf(rq, PROBLEM_TOO_LARGE, "the body has more than %zu "

@@ -82,6 +82,10 @@ take_socket(void *arg, int fd)
 	rq->stream = NULL;
 	rq->http->handed_off = true;
 	s->fd = fd;
+	/* A head can take its time to leave, and the shards have been told already. */
+	s->ask.revoked = s->ask.key_id != 0 &&
+	    rq->keys_told != rq->http->keys_told &&
+	    !auth_has_key(rq->http->auth, s->ask.key_id);
 	hub_adopt(rq->http->conf.hub, s);
 }
 

@@ -308,6 +308,12 @@ close_stream(struct shard *sh, struct stream *s)
 }
 
 static void
+end_revoked(struct shard *sh, struct stream *s)
+{
+	stream_end(&sh->env, s, CLOSE_REVOKED, "the key that vouched for it is gone", 0);
+}
+
+static void
 adopt(struct shard *sh, struct stream *s)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP };
@@ -336,6 +342,8 @@ adopt(struct shard *sh, struct stream *s)
 	if (sh->env.drain_until != 0)
 		stream_end(&sh->env, s, CLOSE_DRAIN, "the server is restarting",
 		    1000 + (int64_t)clock_random(4000));
+	else if (s->ask.revoked)
+		end_revoked(sh, s);
 	retime(&sh->env, s);
 }
 
@@ -375,8 +383,7 @@ take_keys(struct shard *sh, const struct keys *k)
 		for (size_t i = 0; i < k->n && !found; i++)
 			found = k->ids[i] == s->ask.key_id;
 		if (!found)
-			stream_end(&sh->env, s, CLOSE_REVOKED,
-			    "the key that vouched for it is gone", 0);
+			end_revoked(sh, s);
 	}
 }
 

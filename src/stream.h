@@ -61,6 +61,7 @@ struct stream_ask {
 	size_t		 replay;	/* 0: none */
 	int64_t		 since_ms;	/* wall clock; 0: none */
 	uint64_t	 key_id;	/* of the key that vouches; 0 = none needed */
+	bool		 revoked;	/* that key went before the stream had a shard */
 	char		 requested[64];	/* the cursor as sent, if it is printable */
 	char		 peer[48];	/* whose limit it counts against */
 };

@@ -142,10 +142,16 @@ post(void *arg, struct msg *m)
 }
 
 static void
+not_fetched(void *arg, const char *url)
+{
+	(void)arg, (void)url;
+}
+
+static void
 open_pool(unsigned int threads, size_t max_waiting)
 {
 	struct auth_pool_conf c = { .threads = threads,
-	    .max_waiting = max_waiting, .done = post };
+	    .max_waiting = max_waiting, .done = post, .fetch = not_fetched };
 
 	box = mailbox_new();
 	ck_assert_ptr_nonnull(box);
@@ -412,6 +418,32 @@ START_TEST(beyond_its_limit_a_queue_takes_no_more)
 }
 END_TEST
 
+START_TEST(browsers_that_wait_for_keys_take_no_room_from_publishers)
+{
+	struct auth_conf c = { .house.jwks = "http://127.0.0.1:1/jwks" };
+	struct asker k[6] = { { .woken = 0 } };
+	char err[512] = "", *t;
+	struct auth *a = auth_new(&c, err, sizeof err);
+
+	ck_assert_msg(a != NULL, "%s", err);
+	open_pool(1, 2);
+	for (int i = 0; i < 6; i++) {
+		t = es256(K_EC, i);
+		ck_assert_int_eq(ask(a, t, i < 3 ? AUTH_SUBSCRIBE : AUTH_PUBLISH,
+		    &k[i]), i % 3 < 2 ? AUTH_ASK_LATER : AUTH_ASK_BUSY);
+		free(t);
+	}
+	auth_pool_stop(pool);
+	take_mail();
+	ck_assert_uint_eq(woken, 4);
+	for (int i = 0; i < 6; i++)
+		auth_wait_fini(&k[i].wait);
+	ck_assert_uint_eq(a->refs, 1);
+	auth_free(a);
+	close_pool();
+}
+END_TEST
+
 START_TEST(publishers_and_subscribers_take_turns)
 {
 	struct auth *a = auth_with(publics[K_EC]);
@@ -650,6 +682,7 @@ suite(void)
 	tcase_add_test(tc, a_refusal_says_what_it_says_without_threads);
 	tcase_add_test(tc, those_who_bring_the_same_token_share_one_check);
 	tcase_add_test(tc, beyond_its_limit_a_queue_takes_no_more);
+	tcase_add_test(tc, browsers_that_wait_for_keys_take_no_room_from_publishers);
 	tcase_add_test(tc, publishers_and_subscribers_take_turns);
 	tcase_add_test(tc, times_are_judged_when_the_wait_is_over);
 	tcase_add_test(tc, after_a_reload_the_new_keys_judge);

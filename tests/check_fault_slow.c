@@ -297,6 +297,52 @@ START_TEST(R3_readers_that_stop_in_a_replay_hold_up_no_other_replay)
 }
 END_TEST
 
+#define ASKERS		80	/* for pages of a megabyte */
+
+/* Their answers are theirs, but the 64 MB of pages are for streams. */
+START_TEST(R3_readers_that_stop_in_a_page_of_history_hold_up_no_replay)
+{
+	struct server *s;
+	struct stream *fine;
+	char *pad = repeat("x", 60000), *cursor, *batch, *at, *rq;
+	int slow[ASKERS], narrow = narrow_socket();
+	int64_t began;
+
+	servers_given(&narrow, 1, NULL);
+	s = server_start(all_public, "--store.tail=64k", NULL);
+	cursor = fmt("Last-Event-ID: %s\r\n", publish(s, "a", "first"));
+	batch = keep(malloc(16 * 60100), free);
+	for (int i = 0; i < ASKERS; i++) {
+		at = batch;
+		for (int k = 0; k < 16; k++)
+			at += sprintf(at, "{\"topic\":\"t/%d\",\"data\":\"%d %s\"}\n", i,
+			    k, pad);
+		publish_json(s, batch);
+	}
+	for (int i = 0; i < ASKERS; i++) {
+		rq = fmt("GET /history?topic=t/%d HTTP/1.1\r\nHost: x\r\n\r\n", i);
+		ck_assert_int_ne(slow[i] = dial(s->port, 1024), -1);
+		ck_assert_int_eq(send(slow[i], rq, strlen(rq), MSG_NOSIGNAL),
+		    (int)strlen(rq));
+	}
+	for (began = now_ms(); server_metric(s, "histories_total") < ASKERS;
+	    poll(NULL, 0, 50))
+		ck_assert_int_lt(now_ms() - began, patience(20000));
+	fine = stream_open(s, "/events?topic=t/0", cursor);
+	for (int i = 0; i < 16; i++) {
+		struct event *e = stream_next(fine, SOON);
+
+		ck_assert_msg(e != NULL, "nothing at %d", i);
+		ck_assert_int_eq(atoi(e->data), i);
+	}
+	expect_live(fine, true);
+	for (int i = 0; i < ASKERS; i++)
+		close(slow[i]);
+	close(narrow);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- R4 ---- */
 
 #define EACH	10
@@ -730,6 +776,8 @@ suite(void)
 	tcase_add_test(tc, R4_a_reader_that_is_only_slow_is_not_ended);
 	tc = harness_case(su, "replays", 120);
 	tcase_add_test(tc, R3_readers_that_stop_in_a_replay_hold_up_no_other_replay);
+	tcase_add_test(tc,
+	    R3_readers_that_stop_in_a_page_of_history_hold_up_no_replay);
 	tc = harness_case(su, "idle", size_of_run(60, 120));
 	tcase_add_test(tc, R5_streams_that_wait_cost_a_kilobyte_and_no_time);
 	tc = harness_case(su, "flood", size_of_run(120, 600));

@@ -9,6 +9,7 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -220,6 +221,53 @@ START_TEST(so_they_are_when_the_server_takes_its_time_to_go)
 }
 END_TEST
 
+/* Connections one after the other, at once given up, until it is killed. */
+static pid_t
+crowd_begin(struct server *s)
+{
+	pid_t pid = fork();
+	int fd;
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0)
+		alarm(10);	/* should nobody come to kill it */
+	while (pid == 0) {
+		struct sockaddr_in sa = { .sin_family = AF_INET };
+
+		sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		sa.sin_port = htons((uint16_t)s->port);
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		/* When the queue is full it goes nowhere: so be it. */
+		(void)connect(fd, (struct sockaddr *)&sa, sizeof sa);
+		close(fd);
+	}
+	return pid;
+}
+
+START_TEST(a_server_that_leaves_a_crowd_to_its_successor_warns_of_nothing)
+{
+	struct server *s;
+	int fd = tcp_socket();
+	pid_t crowd;
+
+	servers_given(&fd, 1, NULL);
+	s = server_start(all_public, NULL);
+	for (int i = 0; i < 5; i++) {
+		if (i > 0)
+			(void)server_restart(s);
+		crowd = crowd_begin(s);
+		poll(NULL, 0, 100);
+		server_signal(s, SIGTERM);
+		poll(NULL, 0, 50);
+		kill(crowd, SIGKILL);
+		(void)waitpid(crowd, NULL, 0);
+		ck_assert_int_eq(server_wait(s, 5000), 0);
+		ck_assert_msg(strstr(read_whole(s->log), "warning: http") == NULL, "%s",
+		    strstr(read_whole(s->log), "warning: http"));
+	}
+}
+END_TEST
+
 START_TEST(who_connects_while_a_killed_server_is_away_is_answered_by_the_next)
 {
 	struct http *h[MANY];
@@ -395,6 +443,8 @@ suite(void)
 	tcase_add_test(tc,
 	    two_hundred_requests_during_a_restart_are_all_answered_200);
 	tcase_add_test(tc, so_they_are_when_the_server_takes_its_time_to_go);
+	tcase_add_test(tc,
+	    a_server_that_leaves_a_crowd_to_its_successor_warns_of_nothing);
 	tcase_add_test(tc,
 	    who_connects_while_a_killed_server_is_away_is_answered_by_the_next);
 	tcase_add_test(tc, the_socket_named_admin_is_the_admin_listener);

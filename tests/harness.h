@@ -126,6 +126,8 @@ struct answer {
 struct http;			/* one connection */
 
 int		 dial(int port, int rcvbuf);	/* a socket, or -1 */
+/* One that listens, for servers_given(), with connections that have small buffers. */
+int		 narrow_socket(void);
 struct http	*http_open(struct server *s);
 struct http	*try_http_open(struct server *s);	/* NULL: refused */
 void		 http_close(struct http *h);	/* at once */
