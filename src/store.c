@@ -487,7 +487,7 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	struct store *st;
 	struct stat sb;
 	bool damaged;
-	int wal;
+	int wal, rc;
 
 	if ((st = calloc(1, sizeof(*st))) == NULL) {
 		snprintf(err, err_size, "out of memory");
@@ -555,6 +555,12 @@ store_open(const struct store_conf *conf, char *err, size_t err_size)
 	    sqlite3_wal_checkpoint_v2(st->w.h, NULL, SQLITE_CHECKPOINT_RESTART,
 	    NULL, NULL) != SQLITE_OK || open_log(st, err, err_size) == -1))
 		goto fail;
+	/* Whoever made the files may have ended before their names were durable. */
+	if ((rc = db_sync_folder(st->path)) != SQLITE_OK && rc != SQLITE_FULL) {
+		snprintf(err, err_size, "%s: its folder cannot be synced: %s", st->path,
+		    sqlite3_errstr(rc));
+		goto fail;
+	}
 	space_reserve(st);
 	if (!st->has_reserve)
 		space_release(st);

@@ -3,8 +3,12 @@
  */
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "sql_text.h"
@@ -116,4 +120,18 @@ db_open_reader(struct db *db, const char *path)
 	(void)sqlite3_wal_autocheckpoint(db->h, 0);
 	(void)sqlite3_busy_timeout(db->h, 5000);
 	return 0;
+}
+
+int
+db_sync_folder(const char *path)
+{
+	sqlite3_vfs *v = sqlite3_vfs_find(NULL);
+	char name[4096];
+	int fd;
+
+	(void)snprintf(name, sizeof(name), "%s-folder", path);
+	if ((fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == -1)
+		return errno == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN;
+	close(fd);
+	return v->xDelete(v, name, 1);
 }

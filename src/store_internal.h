@@ -72,6 +72,12 @@ int64_t		 db_int(struct db *db, const char *sql, int64_t missing);
 void		 db_close(struct db *db);
 /* What failed last.  Where that is not SQLite's, it is memory of ours. */
 const char	*db_why(const struct db *db);
+/*
+ * Sync the folder that `path` is in; an error of SQLite's.  SQLite does that in the first
+ * sync of a file that it has just made; where that failed, a new connection takes the name
+ * for durable that is not.  It also does so, when asked, as a file goes: that is used here.
+ */
+int		 db_sync_folder(const char *path);
 /* Open read-only for a reader.  0 or -1 (logged). */
 int		 db_open_reader(struct db *db, const char *path);
 

@@ -734,7 +734,8 @@ open_again(struct store *st)
 	 * right at the last commit. */
 	if (there == -1)
 		rc = db_is_damaged(&st->w) ? SQLITE_CORRUPT : SQLITE_IOERR;
-	else if ((rc = rewrite_wal(st)) == SQLITE_OK)
+	else if ((rc = rewrite_wal(st)) == SQLITE_OK &&
+	    (rc = db_sync_folder(st->path)) == SQLITE_OK)
 		rc = run_checkpoint(st, SQLITE_CHECKPOINT_TRUNCATE);
 	if (rc != SQLITE_OK)
 		snprintf(err, sizeof(err), "%s: %s", st->path, sqlite3_errstr(rc));
