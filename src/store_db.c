@@ -82,6 +82,12 @@ db_close(struct db *db)
 	db->h = NULL;
 }
 
+bool
+db_is_busy(int rc)
+{
+	return (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
+}
+
 const char *
 db_why(const struct db *db)
 {

@@ -55,6 +55,10 @@ enum statement {
 	STATEMENT_COUNT
 };
 
+/* What whoever reads "database disk image is malformed" wants to know. */
+#define DAMAGED	"; \"fanfare verify\" says more; restore a backup, or save what can be " \
+	"read with \"fanfare recover\""
+
 /* A connection and its prepared statements; one thread. */
 struct db {
 	sqlite3		*h;
@@ -70,6 +74,8 @@ bool		 db_is_damaged(const struct db *db);	/* by its last error */
 /* One integer that a pragma or a query yields, or `missing`. */
 int64_t		 db_int(struct db *db, const char *sql, int64_t missing);
 void		 db_close(struct db *db);
+/* Does the answer mean that another program holds a lock? */
+bool		 db_is_busy(int rc);
 /* What failed last.  Where that is not SQLite's, it is memory of ours. */
 const char	*db_why(const struct db *db);
 /*
@@ -338,10 +344,26 @@ void		*reader_main(void *arg);
 /* The reader closes its connection, and opens no other until it is released. */
 void		 reader_hold(struct store *st);
 void		 reader_release(struct store *st);
-void		 idem_clear(struct store *st);
+/* What the writer says in st->trouble. */
+extern const char full_trouble[], write_trouble[], busy_trouble[];
+/* A checkpoint of the writer's; SQLite's answer.  Readers of our own leave at once; one of another program may stay for hours, and then
+ * the WAL just grows: nobody's publish waits for that. */
+int		 writer_checkpoint(struct store *st, int mode);
+
+/* store_reopen.c, in the writer's thread: while st->broken_since is set, now and then. */
+void		 store_reopen(struct store *st);
+
+/* store_idem.c, in the writer's thread.  0; -1: no memory. */
 int		 idem_add(struct store *st, const unsigned char *key,
 		    const unsigned char *content, uint64_t seq, uint32_t events,
 		    int64_t time, bool staged);
+void		 idem_clear(struct store *st);
+/* Forget keys that are too old or too many. */
+void		 idem_expire(struct store *st, int64_t now_ms);
+/* The transaction is over: keep what it staged, or forget it. */
+void		 idem_settle(struct store *st, bool keep);
+/* Up to so many rows go, of keys that memory has dropped.  SQLITE_DONE or an error. */
+int		 idem_trim(struct store *st, size_t rows);
 
 /* store_cache.c: the reader's thread. */
 struct cache	*cache_new(size_t max_bytes);	/* NULL: no memory */

@@ -6,7 +6,7 @@
  *
  * A failure before COMMIT was asked for stores nothing.  A failure of COMMIT itself may
  * have stored everything: those appends are answered "unknown", nothing more is accepted
- * on that connection, and a new one finds out what stands (reopen()).  So it is when a
+ * on that connection, and a new one finds out what stands (store_reopen.c).  So it is when a
  * checkpoint fails: the disk that did not take those pages is not to be trusted with
  * more, and a sync that failed is never just asked for again.
  */
@@ -38,73 +38,6 @@ struct batch {
 	unsigned int	 *subscribers;
 	size_t		  n, cap;
 };
-
-int
-idem_add(struct store *st, const unsigned char *key,
-    const unsigned char *content, uint64_t seq, uint32_t events, int64_t time,
-    bool staged)
-{
-	struct idem *e;
-
-	if ((e = calloc(1, sizeof(*e))) == NULL)
-		return -1;
-	memcpy(e->key, key, STORE_HASH_BYTES);
-	memcpy(e->content, content, STORE_HASH_BYTES);
-	e->seq = seq;
-	e->events = events;
-	e->time = time;
-	e->staged = staged;
-	if (map_put(st->idem, e->key, STORE_HASH_BYTES, e) == -1) {
-		free(e);
-		return -1;
-	}
-	TAILQ_INSERT_TAIL(&st->idems, e, order);
-	return 0;
-}
-
-static void
-idem_drop(struct store *st, struct idem *e)
-{
-	if (map_get(st->idem, e->key, STORE_HASH_BYTES) == e)
-		(void)map_del(st->idem, e->key, STORE_HASH_BYTES);
-	TAILQ_REMOVE(&st->idems, e, order);
-	free(e);
-}
-
-void
-idem_clear(struct store *st)
-{
-	struct idem *e;
-
-	while ((e = TAILQ_FIRST(&st->idems)) != NULL)
-		idem_drop(st, e);
-}
-
-/* Forget keys that are too old or too many. */
-static void
-idem_expire(struct store *st, int64_t now_ms)
-{
-	struct idem *e;
-
-	while ((e = TAILQ_FIRST(&st->idems)) != NULL &&
-	    (e->time <= now_ms - IDEM_TTL_MS || map_count(st->idem) > IDEM_MAX))
-		idem_drop(st, e);
-}
-
-static void
-idem_settle(struct store *st, bool keep)
-{
-	struct idem *e, *prev;
-
-	for (e = TAILQ_LAST(&st->idems, idem_list); e != NULL && e->staged;
-	    e = prev) {
-		prev = TAILQ_PREV(e, idem_list, order);
-		if (keep)
-			e->staged = false;
-		else
-			idem_drop(st, e);
-	}
-}
 
 /* This function alone gives out seqs. */
 static uint64_t
@@ -288,17 +221,11 @@ result_of(int rc, bool committing)
 	}
 }
 
-static const char full_trouble[] = "the disk is full";
-static const char write_trouble[] = "writing to the database fails";
-static const char busy_trouble[] = "another program holds the database's lock";
+const char full_trouble[] = "the disk is full";
+const char write_trouble[] = "writing to the database fails";
+const char busy_trouble[] = "another program holds the database's lock";
 
-static bool
-is_busy(int rc)
-{
-	return (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
-}
-
-/* Nothing more on this connection: see reopen(). */
+/* Nothing more on this connection: see store_reopen.c. */
 static void
 writer_break(struct store *st)
 {
@@ -331,7 +258,7 @@ writer_fail(struct store *st, struct batch *b, int rc, bool committing)
 		    committing ? "commit" : "write", sqlite3_errstr(rc));
 	if (result == APPEND_FULL)
 		st->trouble = full_trouble;
-	else if (is_busy(rc))
+	else if (db_is_busy(rc))
 		st->trouble = busy_trouble;
 	else
 		writer_break(st);
@@ -377,16 +304,6 @@ publish_batch(struct store *st, struct batch *b)
 		answer(st, a);
 	}
 	assert(at == n);
-}
-
-/* Rows go when memory has dropped their keys, for age or number. */
-static int
-idem_trim(struct store *st, size_t rows)
-{
-	const struct idem *oldest = TAILQ_FIRST(&st->idems);
-
-	return db_run(&st->w, S_idem_trim, 2, (int64_t)(oldest != NULL ?
-	    oldest->seq : st->next_seq), (int64_t)rows);
 }
 
 /* Not with each small commit: whatever goes dirties pages of its own. */
@@ -488,10 +405,8 @@ try_batch(struct store *st, struct batch *b, bool *committing)
 	return rc;
 }
 
-/* Readers of our own leave at once; one of another program may stay for hours, and then
- * the WAL just grows: nobody's publish waits for that. */
-static int
-run_checkpoint(struct store *st, int mode)
+int
+writer_checkpoint(struct store *st, int mode)
 {
 	int rc;
 
@@ -518,12 +433,12 @@ make_room(struct store *st)
 	space_release(st);
 	if (store_recount(st) == -1)
 		return SQLITE_IOERR;
-	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
+	(void)writer_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
 	space_reserve(st);
 	if ((rc = try_batch(st, &none, &committing)) != SQLITE_OK)
 		return rc;
 	/* What was freed is to be had again at once. */
-	(void)run_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
+	(void)writer_checkpoint(st, SQLITE_CHECKPOINT_RESTART);
 	st->wal_checked = 0;
 	return SQLITE_OK;
 }
@@ -568,12 +483,12 @@ checkpoint(struct store *st)
 	st->wal_checked = st->n_wal;
 	mode = st->n_wal < WAL_PAGES_RESTART ? SQLITE_CHECKPOINT_PASSIVE :
 	    SQLITE_CHECKPOINT_RESTART;
-	rc = run_checkpoint(st, mode);
+	rc = writer_checkpoint(st, mode);
 	if ((rc & 0xff) == SQLITE_FULL && st->has_reserve) {
 		space_release(st);
-		rc = run_checkpoint(st, mode);
+		rc = writer_checkpoint(st, mode);
 	}
-	if (rc == SQLITE_OK || is_busy(rc))
+	if (rc == SQLITE_OK || db_is_busy(rc))
 		return;
 	log_warnx("store: %s: checkpoint: %s", st->path, sqlite3_errmsg(st->w.h));
 	/* Without room the log goes on where it is, until it is full itself. */
@@ -619,165 +534,6 @@ fail:
 	return -1;
 }
 
-/* Announce what stands above the head: durable, though its publishers were told that
- * nobody knows. */
-static int
-announce_found(struct store *st)
-{
-	unsigned int subscribers;
-	struct frame *f;
-	sqlite3_stmt *q;
-	bool damaged;
-	int rc;
-
-	if ((q = db_stmt(&st->w, S_event_above)) == NULL)
-		return -1;
-	(void)sqlite3_bind_int64(q, 1, (int64_t)st->head);
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		f = store_row_frame(st, q, (uint64_t)sqlite3_column_int64(q, 7),
-		    (const char *)sqlite3_column_text(q, 8),
-		    (size_t)sqlite3_column_bytes(q, 8), &damaged);
-		if (f == NULL) {
-			rc = damaged ? SQLITE_CORRUPT : SQLITE_NOMEM;
-			break;
-		}
-		st->n_rows++;
-		st->stored = f->id.seq;
-		atomic_store_explicit(&st->head, st->stored, memory_order_release);
-		st->hooks.committed(st->hooks.arg, &f, 1, &subscribers);
-	}
-	(void)sqlite3_reset(q);
-	return rc == SQLITE_DONE ? 0 : -1;
-}
-
-/*
- * Write the WAL again as it reads, and sync that.  After a sync that failed the kernel
- * takes pages for written that are not, and the next sync would say so too; what has
- * been written anew it has to write.
- */
-static int
-rewrite_wal(struct store *st)
-{
-	sqlite3_file *f;
-	sqlite3_int64 size, at;
-	unsigned char *buf;
-	const int cap = 1 << 16;
-	int n, rc;
-
-	if ((rc = sqlite3_file_control(st->w.h, "main",
-	    SQLITE_FCNTL_JOURNAL_POINTER, &f)) != SQLITE_OK)
-		return rc;
-	if (f->pMethods == NULL)
-		return SQLITE_OK;
-	if ((buf = malloc((size_t)cap)) == NULL)
-		return SQLITE_NOMEM;
-	/* Nobody begins the WAL anew meanwhile. */
-	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
-		goto done;
-	rc = f->pMethods->xFileSize(f, &size);
-	for (at = 0; rc == SQLITE_OK && at < size; at += n) {
-		n = size - at < cap ? (int)(size - at) : cap;
-		if ((rc = f->pMethods->xRead(f, buf, n, at)) == SQLITE_OK)
-			rc = f->pMethods->xWrite(f, buf, n, at);
-	}
-	if (rc == SQLITE_OK)
-		rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
-	(void)db_run(&st->w, S_commit, 0);	/* of nothing */
-done:
-	free(buf);
-	return rc;
-}
-
-/* Is all there that was announced?  -1: it cannot be told now. */
-static int
-nothing_is_gone(struct store *st)
-{
-	uint64_t last, pruned;
-	sqlite3_stmt *q;
-
-	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
-	    sqlite3_step(q) != SQLITE_ROW)
-		return -1;
-	last = (uint64_t)sqlite3_column_int64(q, 0);
-	if ((q = db_stmt(&st->w, S_state_get)) == NULL ||
-	    sqlite3_step(q) != SQLITE_ROW)
-		return -1;
-	pruned = (uint64_t)sqlite3_column_int64(q, 0);
-	for (size_t i = 0; i < STATEMENT_COUNT; i++)
-		(void)sqlite3_reset(st->w.stmts[i]);
-	return (last > pruned ? last : pruned) >= st->stored;
-}
-
-/* A new connection, which says what the old one really stored.  0, or -1 (logged). */
-static int
-open_again(struct store *st)
-{
-	char err[512];
-	int there, rc;
-
-	db_close(&st->w);
-	if (store_open_writer(st, err, sizeof(err)) == -1) {
-		log_warnx("store: reopen: %s", err);
-		return -1;
-	}
-	if ((there = nothing_is_gone(st)) == 0) {
-		log_error("store: %s: the disk has lost events that were "
-		    "acknowledged; restart fanfare, which then tells every reader",
-		    st->path);
-		st->trouble = "the disk has lost events: restart fanfare";
-		st->gone = true;
-		return -1;
-	}
-	/* Our readers are waiting. */
-	(void)sqlite3_busy_timeout(st->w.h, CHECKPOINT_BUSY_MS);
-	/* What memory holds of the topics stays until it can be loaded again: it was
-	 * right at the last commit. */
-	if (there == -1)
-		rc = db_is_damaged(&st->w) ? SQLITE_CORRUPT : SQLITE_IOERR;
-	else if ((rc = rewrite_wal(st)) == SQLITE_OK &&
-	    (rc = db_sync_folder(st->path)) == SQLITE_OK)
-		rc = run_checkpoint(st, SQLITE_CHECKPOINT_TRUNCATE);
-	if (rc != SQLITE_OK)
-		snprintf(err, sizeof(err), "%s: %s", st->path, sqlite3_errstr(rc));
-	else if (store_load(st, err, sizeof(err)) == -1)
-		rc = sqlite3_errcode(st->w.h);
-	else
-		return 0;
-	log_warnx("store: reopen: %s", err);
-	st->trouble = (rc & 0xff) == SQLITE_FULL ? full_trouble :
-	    is_busy(rc) ? busy_trouble : write_trouble;
-	/* The next try has the room. */
-	if ((rc & 0xff) == SQLITE_FULL)
-		space_release(st);
-	return -1;
-}
-
-static void
-reopen(struct store *st)
-{
-	int rc;
-
-	if (st->gone || clock_mono_ms() - st->broken_since < st->conf.retry_ms)
-		return;
-	/* With the last connection goes SQLite's index of the WAL: what is there is
-	 * then read from the file, by its checksums, not from memory. */
-	reader_hold(st);
-	rc = open_again(st);
-	reader_release(st);
-	if (rc == 0 && announce_found(st) == -1) {
-		log_warnx("store: reopen %s: %s", st->path,
-		    sqlite3_errmsg(st->w.h));
-		rc = -1;
-	}
-	st->broken_since = clock_mono_ms();
-	if (rc == -1)
-		return;
-	log_info("store: %s: reopened, at seq %llu", st->path,
-	    (unsigned long long)st->stored);
-	st->broken_since = 0;
-	st->trouble = NULL;
-}
-
 void *
 writer_main(void *arg)
 {
@@ -800,7 +556,7 @@ writer_main(void *arg)
 					frame_unref(a->frames[i]);
 				answer(st, a);
 			}
-			reopen(st);
+			store_reopen(st);
 			continue;
 		}
 		now = clock_mono_ms();
