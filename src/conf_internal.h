@@ -58,6 +58,8 @@ struct conf_issuer *conf_have_issuer(struct conf *c, const char *name, size_t le
 #define CONF_ISSUER_NAME_MAX	32
 /* The option meant by `name`, or NULL: the same key in another section, else
  * the nearest spelling. */
+/* The key in "auth.NAME.KEY", whatever the two are; else NULL. */
+const char	*conf_issuer_key(const char *name);
 const struct conf_option *conf_nearest_option(const char *name);
 
 /* Put a message down; always -1, so that a caller can end with it. */

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "harness.h"
+#include "lines.h"
 
 #include <sys/resource.h>
 
@@ -15,27 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-/* For the program in a shell line: it refuses variables of ours. */
-#define CLEAN_ENV	"env -i PATH=\"$PATH\" ASAN_OPTIONS=\"$ASAN_OPTIONS\" "
-
-/* A file of `n` lines to import: 7 topics, text and JSON. */
-static char *
-lines_file(int n)
-{
-	char *path = fmt("%s/lines", test_dir());
-	FILE *f = fopen(path, "w");
-
-	ck_assert_ptr_nonnull(f);
-	for (int i = 1; i <= n; i++)
-		fprintf(f, i % 3 == 0 ? "{\"topic\":\"t/%d\",\"event\":\"tick\",\"time\":"
-		    "\"2026-06-11T19:00:%02d.%03dZ\",\"data\":{\"n\":%d}}\n" :
-		    "{\"topic\":\"t/%d\",\"event\":null,\"time\":"
-		    "\"2026-06-11T19:00:%02d.%03dZ\",\"data\":\"number %d\"}\n", i % 7,
-		    i / 1000 % 60, i % 1000, i);
-	ck_assert_int_eq(fclose(f), 0);
-	return path;
-}
 
 /* A reader that stays for long, as a backup of a large log does, must not make publishers
  * wait for it each time the write-ahead log is full. */

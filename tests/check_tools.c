@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "harness.h"
+#include "lines.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,27 +19,6 @@
 #include <unistd.h>
 
 #define N(a)	(sizeof(a) / sizeof((a)[0]))
-
-/* For the program in a shell line: it refuses variables of ours. */
-#define CLEAN_ENV	"env -i PATH=\"$PATH\" ASAN_OPTIONS=\"$ASAN_OPTIONS\" "
-
-/* A file of `n` lines to import: 7 topics, text and JSON. */
-static char *
-lines_file(int n)
-{
-	char *path = fmt("%s/lines", test_dir());
-	FILE *f = fopen(path, "w");
-
-	ck_assert_ptr_nonnull(f);
-	for (int i = 1; i <= n; i++)
-		fprintf(f, i % 3 == 0 ? "{\"topic\":\"t/%d\",\"event\":\"tick\",\"time\":"
-		    "\"2026-06-11T19:00:%02d.%03dZ\",\"data\":{\"n\":%d}}\n" :
-		    "{\"topic\":\"t/%d\",\"event\":null,\"time\":"
-		    "\"2026-06-11T19:00:%02d.%03dZ\",\"data\":\"number %d\"}\n", i % 7,
-		    i / 1000 % 60, i % 1000, i);
-	ck_assert_int_eq(fclose(f), 0);
-	return path;
-}
 
 static char *
 new_log(int n)
