@@ -2,7 +2,7 @@
  * check_store.c - the log alone, in this process: order, keys, retention, pages.
  *
  * The last test plays thousands of random steps against a plain model of what a log
- * is, and prints its seed; FANFARE_SEED=N repeats it.
+ * is; suite_seed() says which.
  */
 #include "config.h"
 
@@ -791,13 +791,11 @@ model_read(void)
 
 START_TEST(random_steps_agree_with_the_model)
 {
-	const char *given = getenv("FANFARE_SEED");
-	unsigned int seed = given != NULL ? (unsigned int)strtoul(given, NULL, 10) :
-	    (unsigned int)clock_random(1000000);
+	unsigned int seed = suite_seed();
 	static const uint64_t limits[] = { 0, 1, 3, 25 };
 
 	rnd_state = seed + (unsigned int)_i;
-	printf("random_steps_agree_with_the_model: FANFARE_SEED=%u\n", seed);
+	printf("random_steps_agree_with_the_model: FANFARE_TEST_SEED=%u\n", seed);
 	for (size_t i = 0; i <= MODEL_EVENTS; i++)
 		model[i].topic = -1;
 	model_head = 0;
