@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct door {
 };
 
 struct server {
+	_Atomic(bool)	 lost;		/* the log, as it was announced */
 	struct conf	*conf;
 	struct store	*store;
 	struct hub	*hub;
@@ -315,12 +317,31 @@ build(struct server *sv)
 	return 0;
 }
 
+static void
+publish(void *arg, struct frame **frames, size_t n, unsigned int *subscribers)
+{
+	struct server *sv = arg;
+
+	hub_publish(sv->hub, frames, n, subscribers);
+}
+
+/* Whoever supervises us starts another, which tells all readers of the hole. */
+static void
+end_for_loss(void *arg)
+{
+	struct server *sv = arg;
+
+	atomic_store(&sv->lost, true);
+	(void)kill(getpid(), SIGTERM);
+}
+
 static int
 start(struct server *sv)
 {
 	struct store_hooks hooks = {
-		.arg = sv->hub,
-		.committed = hub_publish,
+		.arg = sv,
+		.committed = publish,
+		.lost = end_for_loss,
 	};
 
 	if (hub_start(sv->hub) == -1 ||
@@ -427,6 +448,11 @@ server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 	log_info("server: ready");
 	for (;;) {
 		if (sigwait(&signals, &sig) != 0) {
+			code = 1;
+			break;
+		}
+		if (atomic_load(&sv.lost)) {
+			log_error("server: it ends, to be started again");
 			code = 1;
 			break;
 		}
