@@ -13,6 +13,8 @@
 #include "log.h"
 #include "metrics.h"
 
+#define RETRY_AFTER_S	2ull		/* when nobody knows better */
+
 const char *
 rq_header(struct request *rq, const char *name)
 {
@@ -94,6 +96,7 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	static const char challenge_scope[] =
 	    "Bearer realm=\"fanfare\", error=\"insufficient_scope\"";
 	const char *headers[7] = { NULL };
+	char after[24];
 	struct buf b = { 0 }, said = { 0 };
 	unsigned int status = problem_status(p);
 	enum answer a;
@@ -113,8 +116,10 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 		headers[n++] = "Allow";
 		headers[n++] = rq->route->allow;
 	} else if (status == 503 || status == 429) {
+		(void)snprintf(after, sizeof(after), "%llu", rq->retry_after > 0 ?
+		    (unsigned long long)rq->retry_after : RETRY_AFTER_S);
 		headers[n++] = "Retry-After";
-		headers[n++] = "2";
+		headers[n++] = after;
 	}
 	if (why != NULL && rq->http->conf.dev) {
 		buf_adds(&said, detail);
