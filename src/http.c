@@ -176,6 +176,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 		free(rq->append);
 	}
 	page_job_free(rq->job);
+	rq->http->page_bytes -= rq->page_bytes;
 	if (rq->deferred != NULL)
 		MHD_destroy_response(rq->deferred);
 	auth_wait_fini(&rq->wait);
@@ -714,11 +715,13 @@ http_main(void *arg)
 		auth_pool_tick(h->pool, h->auth);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
 		log_tell_dropped();
+		refusals_tell(h, false);
 		if (h->ending)
 			end_when_idle(h);
 	}
 	pass_on_appends(h, true);
 	take_mail(h);
+	refusals_tell(h, true);
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
 	if (h->waiting > 0)

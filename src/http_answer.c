@@ -103,10 +103,8 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	size_t n = 0;
 
 	draw_ref(rq);
-	log_info("http: %u %s ref=%s %s %.*s from %s%s%s", status,
-	    problem_code(p), rq->ref, rq->method, (int)rq->path_len, rq->uri,
-	    access_peer(rq), why != NULL || detail != NULL ? ": " : "",
-	    why != NULL ? why : detail != NULL ? detail : "");
+	refusal_log(rq, status, problem_code(p), why != NULL ? why :
+	    detail != NULL ? detail : "");
 	if (status == 401 || status == 403) {
 		metric_add(METRIC_AUTH_REFUSED, 1);
 		headers[n++] = "WWW-Authenticate";

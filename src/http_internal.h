@@ -41,6 +41,13 @@ struct listener {
 
 struct rates;
 
+/* What http_refusals.c keeps. */
+struct refusals {
+	struct limit_bucket lines;
+	uint64_t	 unsaid;	/* refusals without a line */
+	int64_t		 tell_us;	/* monotonic: when to say how many */
+};
+
 struct http {
 	struct http_conf conf;
 	struct auth	*auth;
@@ -49,6 +56,8 @@ struct http {
 	bool		 keys_changed;	/* and streams have not been told yet */
 	uint64_t	 keys_told;	/* how often they were */
 	struct rates	*rates;
+	struct refusals	 refusals;
+	size_t		 page_bytes;	/* of /history, not yet sent */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -109,6 +118,7 @@ struct request {
 	struct stream_ask	 ask;		/* the cursor's part of it */
 	size_t			 page_limit, page_replay;
 	bool			 too_far;
+	size_t			 page_bytes;	/* its part of the http thread's */
 	/* subscribe */
 	struct handoff		 handoff;
 	struct stream		*stream;	/* admitted; until its socket is passed on */
@@ -214,6 +224,13 @@ void		 rates_free(struct rates *rs);
 bool		 rate_take(struct request *rq, size_t n, enum answer *a);
 /* The log has not taken them. */
 void		 rate_give_back(struct request *rq, size_t n);
+
+/* http_refusals.c */
+/* The line of a refusal, with its ref if it has one; `text` may be "". */
+void		 refusal_log(struct request *rq, unsigned int status, const char *code,
+		    const char *text);
+/* Say how many had no line, when it is time, or now. */
+void		 refusals_tell(struct http *h, bool now);
 
 /* http_accept.c */
 void		 accept_some(struct listener *l);

@@ -85,7 +85,7 @@ refuse_guest(struct request *rq, enum admitted why)
 	metric_add(METRIC_STREAMS_REFUSED, 1);
 	metric_add(METRIC_STREAMS_LIMITED, 1);
 	if (is_event_source(rq)) {
-		log_debug("http: refused a stream from %s: %s", access_peer(rq), detail);
+		refusal_log(rq, 429, problem_code(PROBLEM_TOO_MANY_STREAMS), detail);
 		return refuse_in_stream(rq, CLOSE_OVERLOAD, detail, NULL,
 		    stream_jitter(REFUSED_RETRY_MS));
 	}

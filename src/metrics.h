@@ -46,6 +46,8 @@
 	X(HISTORIES, counter, "histories", "History requests answered")	\
 	X(AUTH_REFUSED, counter, "auth_refused",			\
 	    "Requests refused for their credential or topic")		\
+	X(REFUSALS_UNLOGGED, counter, "refusals_unlogged",		\
+	    "Refusals without a line in the log, as there were too many") \
 	X(AUTH_CHECKS, counter, "auth_checks",				\
 	    "RS* and ES* tokens judged by threads of their own")	\
 	X(AUTH_WAITING, gauge, "auth_waiting",				\

@@ -1,0 +1,59 @@
+/*
+ * http_refusals.c - the line that each refusal has in the log, and no more of them than a
+ * disk can take: a thousand at once, then twenty a second.  What is left out is counted,
+ * and a line a second says how many.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+
+#include "clock.h"
+#include "http_internal.h"
+#include "log.h"
+#include "metrics.h"
+
+#define LINES_AT_ONCE	1000
+#define LINES_A_SECOND	20
+#define TELL_US		INT64_C(1000000)
+
+/* May one more line be written? */
+static bool
+has_room(struct refusals *rs, int64_t now_us)
+{
+	struct limit_rule rule = limit_rule(LINES_A_SECOND, LINES_AT_ONCE);
+
+	if (limit_wait(&rs->lines, &rule, 1, now_us) != 0)
+		return false;
+	limit_spend(&rs->lines, &rule, 1, now_us);
+	return true;
+}
+
+void
+refusal_log(struct request *rq, unsigned int status, const char *code, const char *text)
+{
+	struct refusals *rs = &rq->http->refusals;
+	int64_t now = clock_mono_us();
+
+	if (!log_enabled(LOG_INFO))
+		return;
+	if (has_room(rs, now)) {
+		log_info("http: %u %s%s%s %s %.*s from %s%s%s", status, code,
+		    rq->ref[0] != '\0' ? " ref=" : "", rq->ref, rq->method, (int)rq->path_len,
+		    rq->uri, access_peer(rq), text[0] != '\0' ? ": " : "", text);
+		return;
+	}
+	metric_add(METRIC_REFUSALS_UNLOGGED, 1);
+	if (rs->unsaid++ == 0)
+		rs->tell_us = now + TELL_US;
+}
+
+void
+refusals_tell(struct http *h, bool now)
+{
+	struct refusals *rs = &h->refusals;
+
+	if (rs->unsaid == 0 || (!now && clock_mono_us() < rs->tell_us))
+		return;
+	log_info("http: %" PRIu64 " more refusals were not written", rs->unsaid);
+	rs->unsaid = 0;
+}
