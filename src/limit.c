@@ -243,9 +243,10 @@ limit_take(struct limit *l, uint64_t who, const struct limit_rule *r, uint64_t n
 		return -1;
 	limit_spend(&p->bucket, r, n, now_us);
 	sink(l, p);
-	/* Not the one just taken from: that is not full. */
-	for (int i = 0; i < IDLE_DROPS && debt(&l->heap[0]->bucket, now_us * 1000) == 0;
-	    i++)
+	/* Those that are full say nothing.  (Nor does this one, if it was none that was
+	 * taken.) */
+	for (int i = 0; i < IDLE_DROPS && l->n > 0 &&
+	    debt(&l->heap[0]->bucket, now_us * 1000) == 0; i++)
 		drop_first(l);
 	return 0;
 }

@@ -194,6 +194,10 @@ START_TEST(asking_takes_nothing)
 	for (int i = 0; i < 1000; i++)
 		ck_assert_int_eq(limit_ask(l, (uint64_t)i, &r, 1, START), 0);
 	ck_assert_uint_eq(limit_count(l), 0);
+	/* Nor does taking none. */
+	ck_assert_int_eq(limit_take(l, 7, &r, 0, START), 0);
+	ck_assert_uint_eq(limit_count(l), 0);
+	ck_assert_int_eq(limit_ask(l, 7, &r, 1, START), 0);
 	limit_free(l);
 }
 END_TEST
