@@ -185,7 +185,9 @@ find(const struct limit *l, uint64_t who, const struct limit_rule *r)
 static struct limit_bucket
 inherited(const struct limit *l)
 {
-	return l->n < l->max ? (struct limit_bucket){ 0 } : l->heap[0]->bucket;
+	static const struct limit_bucket full;
+
+	return l->n < l->max ? full : l->heap[0]->bucket;
 }
 
 int64_t
