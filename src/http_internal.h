@@ -226,6 +226,8 @@ bool		 rate_take(struct request *rq, size_t n, enum answer *a);
 void		 rate_give_back(struct request *rq, size_t n);
 
 /* http_refusals.c */
+/* May one more line about a refusal be written?  If not, it is counted. */
+bool		 refusal_may_be_told(struct http *h);
 /* The line of a refusal, with its ref if it has one; `text` may be "". */
 void		 refusal_log(struct request *rq, unsigned int status, const char *code,
 		    const char *text);

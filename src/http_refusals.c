@@ -16,35 +16,33 @@
 #define LINES_A_SECOND	20
 #define TELL_US		INT64_C(1000000)
 
-/* May one more line be written? */
-static bool
-has_room(struct refusals *rs, int64_t now_us)
+bool
+refusal_may_be_told(struct http *h)
 {
 	struct limit_rule rule = limit_rule(LINES_A_SECOND, LINES_AT_ONCE);
+	struct refusals *rs = &h->refusals;
+	int64_t now = clock_mono_us();
 
-	if (limit_wait(&rs->lines, &rule, 1, now_us) != 0)
+	if (!log_enabled(LOG_INFO))
 		return false;
-	limit_spend(&rs->lines, &rule, 1, now_us);
-	return true;
+	if (limit_wait(&rs->lines, &rule, 1, now) == 0) {
+		limit_spend(&rs->lines, &rule, 1, now);
+		return true;
+	}
+	metric_add(METRIC_REFUSALS_UNLOGGED, 1);
+	if (rs->unsaid++ == 0)
+		rs->tell_us = now + TELL_US;
+	return false;
 }
 
 void
 refusal_log(struct request *rq, unsigned int status, const char *code, const char *text)
 {
-	struct refusals *rs = &rq->http->refusals;
-	int64_t now = clock_mono_us();
-
-	if (!log_enabled(LOG_INFO))
+	if (!refusal_may_be_told(rq->http))
 		return;
-	if (has_room(rs, now)) {
-		log_info("http: %u %s%s%s %s %.*s from %s%s%s", status, code,
-		    rq->ref[0] != '\0' ? " ref=" : "", rq->ref, rq->method, (int)rq->path_len,
-		    rq->uri, access_peer(rq), text[0] != '\0' ? ": " : "", text);
-		return;
-	}
-	metric_add(METRIC_REFUSALS_UNLOGGED, 1);
-	if (rs->unsaid++ == 0)
-		rs->tell_us = now + TELL_US;
+	log_info("http: %u %s%s%s %s %.*s from %s%s%s", status, code,
+	    rq->ref[0] != '\0' ? " ref=" : "", rq->ref, rq->method, (int)rq->path_len,
+	    rq->uri, access_peer(rq), text[0] != '\0' ? ": " : "", text);
 }
 
 void
