@@ -31,8 +31,8 @@ is_full(const struct http *h)
 static enum answer
 refuse_full(struct request *rq)
 {
-	return rq_problemf(rq, PROBLEM_OVERLOAD, "too many answers to others are on their "
-	    "way; try again soon");
+	return rq_problemf(rq, PROBLEM_OVERLOAD, "too many answers to others are on "
+	    "their way; try again soon");
 }
 
 /* The reader's thread. */

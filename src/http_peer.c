@@ -26,8 +26,8 @@
 
 static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-/* Take a port away that stands behind the address: 192.0.2.1:80, [2001:db8::1]:80.  False:
- * what stands there is none. */
+/* Take a port away that stands behind the address: 192.0.2.1:80, [2001:db8::1]:80.
+ * False: what stands there is none. */
 static bool
 cut_port(char *text)
 {
@@ -40,7 +40,8 @@ cut_port(char *text)
 		memmove(text, text + 1, (size_t)(p - text));
 		if (p + 1 != colon)
 			return true;
-	} else if (colon == NULL || colon != strchr(text, ':') || strchr(text, '.') == NULL)
+	} else if (colon == NULL || colon != strchr(text, ':') ||
+	    strchr(text, '.') == NULL)
 		return true;		/* no port: IPv4 alone, or IPv6 */
 	*colon = '\0';
 	for (p = colon + 1; isdigit((unsigned char)*p); p++)

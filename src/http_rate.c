@@ -78,8 +78,8 @@ rule_of(const struct request *rq, double rate)
 	uint64_t burst = rq->http->rates->burst;
 
 	if (burst == 0)
-		burst = rate * 2 < BURST_MIN ? BURST_MIN : rate * 2 > BURST_MAX ? BURST_MAX :
-		    (uint64_t)(rate * 2);
+		burst = rate * 2 < BURST_MIN ? BURST_MIN :
+		    rate * 2 > BURST_MAX ? BURST_MAX : (uint64_t)(rate * 2);
 	return limit_rule(rate, burst);
 }
 
@@ -88,21 +88,22 @@ refuse(struct request *rq, int table, const struct limit_rule *rule, size_t n,
     int64_t wait_us, enum answer *a)
 {
 	const char *whose = table == BY_SERVER ?
-	    "each key and token (server.publish_rate)" : "this token (rate in its grants)";
+	    "each key and each subject of tokens (server.publish_rate)" :
+	    "this token (rate in its grants)";
 	double rate = rate_of(rq, table);
 
 	metric_add(METRIC_PUBLISHES_LIMITED, 1);
 	if (wait_us < 0) {
 		*a = rq_problemf(rq, PROBLEM_TOO_LARGE, "these are %zu events; %s may "
-		    "publish %llu at once (server.publish_burst), and %.6g a second; "
+		    "publish %llu at once (server.publish_burst), and %.9g a second; "
 		    "nothing was stored, send smaller batches", n, whose,
 		    (unsigned long long)rule->burst, rate);
 		return;
 	}
 	/* Up to the whole second: who waits for so long is not too early. */
 	rq->retry_after = (uint64_t)((wait_us + SECOND_US - 1) / SECOND_US);
-	*a = rq_problemf(rq, PROBLEM_RATE_LIMITED, "the limit is %.6g events a second for "
-	    "%s, %llu at once; nothing was stored, try again in %llu s", rate, whose,
+	*a = rq_problemf(rq, PROBLEM_RATE_LIMITED, "the limit is %.9g events a second "
+	    "for %s, %llu at once; nothing was stored, try again in %llu s", rate, whose,
 	    (unsigned long long)rule->burst, (unsigned long long)rq->retry_after);
 }
 
@@ -117,8 +118,8 @@ rate_take(struct request *rq, size_t n, enum answer *a)
 		if (rate_of(rq, i) <= 0)
 			continue;
 		rules[i] = rule_of(rq, rate_of(rq, i));
-		wait = limit_ask(rq->http->rates->tables[i], rq->id.principal, &rules[i], n,
-		    now);
+		wait = limit_ask(rq->http->rates->tables[i], rq->id.principal,
+		    &rules[i], n, now);
 		if (wait != 0 && longest >= 0 && (wait < 0 || wait > longest)) {
 			longest = wait;
 			slowest = i;

@@ -23,8 +23,6 @@ refusal_may_be_told(struct http *h)
 	struct refusals *rs = &h->refusals;
 	int64_t now = clock_mono_us();
 
-	if (!log_enabled(LOG_INFO))
-		return false;
 	if (limit_wait(&rs->lines, &rule, 1, now) == 0) {
 		limit_spend(&rs->lines, &rule, 1, now);
 		return true;
@@ -38,7 +36,7 @@ refusal_may_be_told(struct http *h)
 void
 refusal_log(struct request *rq, unsigned int status, const char *code, const char *text)
 {
-	if (!refusal_may_be_told(rq->http))
+	if (!log_enabled(LOG_INFO) || !refusal_may_be_told(rq->http))
 		return;
 	log_info("http: %u %s%s%s %s %.*s from %s%s%s", status, code,
 	    rq->ref[0] != '\0' ? " ref=" : "", rq->ref, rq->method, (int)rq->path_len,
@@ -52,6 +50,6 @@ refusals_tell(struct http *h, bool now)
 
 	if (rs->unsaid == 0 || (!now && clock_mono_us() < rs->tell_us))
 		return;
-	log_info("http: %" PRIu64 " more refusals were not written", rs->unsaid);
+	log_warnx("http: %" PRIu64 " more refusals were not written", rs->unsaid);
 	rs->unsaid = 0;
 }

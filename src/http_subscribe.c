@@ -139,7 +139,8 @@ open_stream(struct request *rq, struct stream_ask *ask)
 	rq->handoff.arg = rq;
 	rq->handoff.take = take_socket;
 	if (handoff_begin(&rq->handoff, rq->conn) == -1) {
-		log_warn("http: a descriptor for a stream");
+		if (refusal_may_be_told(rq->http))
+			log_warn("http: a descriptor for a stream");
 		hub_leave(rq->http->conf.hub, &ask->guest);
 		stream_free(rq->stream);
 		rq->stream = NULL;
