@@ -220,6 +220,9 @@ void		 access_block(const char *peer, char out[ACCESS_PEER_SIZE]);
 /* http_rate.c */
 struct rates	*rates_new(const struct http_conf *c);	/* NULL: logged */
 void		 rates_free(struct rates *rs);
+/* Is it worth the time to take the body apart?  Not a large one, when not even one event
+ * may be published now: false then, and answered. */
+bool		 rate_is_worth_reading(struct request *rq, enum answer *a);
 /* May it publish `n` events now?  Then they count.  False: answered, and they do not. */
 bool		 rate_take(struct request *rq, size_t n, enum answer *a);
 /* The log has not taken them. */

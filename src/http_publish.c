@@ -220,7 +220,8 @@ publish_run(struct request *rq)
 	}
 	if (rq->body.failed)
 		return ANSWER_FAILED;
-	if (body_parse(rq, rq_header(rq, "Content-Type"), &d, &a) == 0)
+	if (rate_is_worth_reading(rq, &a) &&
+	    body_parse(rq, rq_header(rq, "Content-Type"), &d, &a) == 0)
 		a = append_draft(rq, &d);
 	if (rq->append == NULL)
 		metric_add(METRIC_PUBLISHES_REFUSED, 1);

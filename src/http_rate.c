@@ -21,6 +21,7 @@
 #define PRINCIPALS_MAX	65536		/* in each table */
 #define BURST_MIN	10
 #define BURST_MAX	1000000
+#define BODY_LARGE	(32u * 1024)	/* takes its time to be taken apart */
 #define SECOND_US	INT64_C(1000000)
 
 enum { BY_SERVER, BY_TOKEN, TABLES };
@@ -107,6 +108,33 @@ refuse(struct request *rq, int table, const struct limit_rule *rule, size_t n,
 	    (unsigned long long)rule->burst, (unsigned long long)rq->retry_after);
 }
 
+static int64_t
+ask(const struct request *rq, int table, const struct limit_rule *rule, uint64_t n,
+    int64_t now_us)
+{
+	return limit_ask(rq->http->rates->tables[table], rq->id.principal, rule, n,
+	    now_us);
+}
+
+bool
+rate_is_worth_reading(struct request *rq, enum answer *a)
+{
+	int64_t now = clock_mono_us();
+	struct limit_rule rule;
+
+	for (int i = 0; i < TABLES && rq->body.len > BODY_LARGE; i++) {
+		if (rate_of(rq, i) <= 0)
+			continue;
+		rule = rule_of(rq, rate_of(rq, i));
+		if (ask(rq, i, &rule, 1, now) == 0)
+			continue;
+		/* Nobody knows how many it holds: until the most may come at once. */
+		refuse(rq, i, &rule, 1, ask(rq, i, &rule, rule.burst, now), a);
+		return false;
+	}
+	return true;
+}
+
 bool
 rate_take(struct request *rq, size_t n, enum answer *a)
 {
@@ -118,8 +146,7 @@ rate_take(struct request *rq, size_t n, enum answer *a)
 		if (rate_of(rq, i) <= 0)
 			continue;
 		rules[i] = rule_of(rq, rate_of(rq, i));
-		wait = limit_ask(rq->http->rates->tables[i], rq->id.principal,
-		    &rules[i], n, now);
+		wait = ask(rq, i, &rules[i], n, now);
 		if (wait != 0 && longest >= 0 && (wait < 0 || wait > longest)) {
 			longest = wait;
 			slowest = i;

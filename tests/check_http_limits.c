@@ -119,6 +119,36 @@ START_TEST(too_fast_is_a_429_and_after_its_retry_after_the_same_publish_succeeds
 }
 END_TEST
 
+/* It is not even looked into: what is wrong with it is told when it is its turn. */
+START_TEST(a_large_body_that_comes_too_soon_is_told_when_any_would_do)
+{
+	struct server *s = server_start("--server.publish_rate=2",
+	    "--server.publish_burst=6", NULL);
+	char *event = fmt("{\"topic\":\"a/x\",\"data\":\"%s\"}", repeat("0123456789", 1000)),
+	    *large = fmt("[%s,%s,%s,%s,%s,%s]", event, event, event, event, event, event),
+	    *wrong = fmt("%s,", large);
+	int taken = 0, wait;
+	struct answer *a;
+
+	is_problem(post(s, "/publish", AUTH AS_JSON, wrong), 400, "malformed", "", "wrong");
+	/* Half a second later one may be published, and it is looked into. */
+	for (int64_t end = now_ms() + patience(20000);;) {
+		(void)drain(s, API_KEY, 1, &taken);
+		a = post(s, "/publish", AUTH AS_JSON, wrong);
+		if (a->status != 400 || now_ms() > end)
+			break;
+	}
+	is_problem(a, 429, "rate_limited", "2 events a second", "large and wrong");
+	wait = retry_after(a);
+	ck_assert_int_le(wait, 3);
+	poll(NULL, 0, wait * 1000);
+	a = post(s, "/publish", AUTH AS_JSON, large);
+	ck_assert_msg(a->status == 200, "after %d s: %s", wait, a->body);
+	ck_assert_uint_eq(count_stored(s), (size_t)taken + 6);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 START_TEST(a_refused_publish_costs_nothing)
 {
 	struct server *s = server_start("--server.publish_rate=1",
@@ -848,6 +878,8 @@ suite(void)
 
 	tcase_add_test(tc,
 	    too_fast_is_a_429_and_after_its_retry_after_the_same_publish_succeeds);
+	tcase_add_test(tc,
+	    a_large_body_that_comes_too_soon_is_told_when_any_would_do);
 	tcase_add_test(tc, a_refused_publish_costs_nothing);
 	tcase_add_test(tc, a_batch_larger_than_the_burst_is_told_the_largest);
 	tcase_add_test(tc, without_a_burst_it_is_two_seconds_worth_and_ten_at_least);
