@@ -252,14 +252,19 @@ build(struct server *sv)
 		.heartbeat_ms = c->heartbeat_ms,
 		.retry_ms = c->retry_ms,
 		.stall_ms = c->stall_ms,
-		.max_streams = c->max_streams,
-		.max_streams_per_ip = c->max_streams_per_ip,
+		.admission = {
+			.streams = c->max_streams,
+			.per_address = c->max_streams_per_ip,
+			.per_token = c->max_streams_per_token,
+		},
 	};
 	struct http_conf pc = {
 		.max_event_bytes = c->max_event_bytes,
 		.max_body_bytes = c->max_body_bytes,
 		.max_replay = c->max_replay,
 		.retry_ms = c->retry_ms,
+		.publish_rate = c->publish_rate,
+		.publish_burst = c->publish_burst,
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
 		.cookie = c->cookie,
@@ -286,12 +291,12 @@ build(struct server *sv)
 		    sv->descriptors, reserve);
 		return -1;
 	}
-	if (hc.max_streams == 0 || hc.max_streams > sv->descriptors - reserve)
-		hc.max_streams = sv->descriptors - reserve;
-	if (c->max_streams > hc.max_streams)
+	if (hc.admission.streams == 0 || hc.admission.streams > sv->descriptors - reserve)
+		hc.admission.streams = sv->descriptors - reserve;
+	if (c->max_streams > hc.admission.streams)
 		log_warnx("server: server.max_streams is %llu, but there are only "
 		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
-		    (unsigned long long)c->max_streams, hc.max_streams);
+		    (unsigned long long)c->max_streams, hc.admission.streams);
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
 		log_error("%s", err);
 		return -1;
@@ -313,7 +318,7 @@ build(struct server *sv)
 		return -1;
 	log_info("server: log %s at %s, %d stream threads, room for %zu streams",
 	    c->store_path, c->durability == CONF_FULL ? "durability full" :
-	    "durability normal", hc.threads, hc.max_streams);
+	    "durability normal", hc.threads, hc.admission.streams);
 	return 0;
 }
 
