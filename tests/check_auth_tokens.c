@@ -7,8 +7,89 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "auth_internal.h"
 #include "auth_rig.h"
+#include "token_table.h"
+
+static struct token_table *tokens, *claims_table;
+
+/* What a server of the table is configured with. */
+static struct auth *
+auth_of_server(const struct table_server *s)
+{
+	const char *api_keys[] = { s->api_keys, NULL };
+	struct auth_conf c = { .api_keys = api_keys,
+	    .house = { .issuer = s->issuer, .audience = s->audience,
+	    .leeway_ms = LEEWAY } };
+	struct auth *a;
+	const char *p;
+	size_t len;
+	char *set;
+
+	if (s->key != NULL) {
+		p = maker_key(s->key, &len);
+		c.house.key_file = file_with(p, len, 0600);
+	} else if (s->jwks != NULL) {
+		set = maker_jwks(s->jwks);
+		c.house.jwks = text_file(set, 0600);
+		free(set);
+	}
+	a = auth_of(&c);
+	if (s->key != NULL || s->jwks != NULL)
+		ck_assert_int_eq(unlink(s->key != NULL ? c.house.key_file :
+		    c.house.jwks), 0);
+	return a;
+}
+
+static void
+judge(const struct token_table *table, size_t n)
+{
+	const struct table_case *c = &table->cases[n];
+	struct auth *a = auth_of_server(c->server);
+	struct auth_identity id;
+	enum problem problem;
+	char why[512];
+	size_t len;
+	char *bytes = table_make(c, NOW_S, &len);
+	struct auth_credential cred = { bytes, len };
+
+	/* Twice: what the cache says must be what was found; and for both uses. */
+	for (int pass = 0; pass < 4; pass++) {
+		(void)snprintf(why, sizeof why, "(nothing)");
+		if (auth_verify(a, cred, pass % 2 == 0 ? AUTH_PUBLISH :
+		    AUTH_SUBSCRIBE, NOW, &id, &problem, why, sizeof why) == 0) {
+			ck_assert_msg(strcmp(c->code, "accept") == 0,
+			    "line %d, %s: accepted", c->line, c->name);
+			ck_assert(id.key_id != 0);
+			ck_assert(id.is_api_key == (id.exp_ms == 0));
+			ck_assert(id.exp_ms == id.expires_ms);
+			auth_identity_fini(&id);
+			continue;
+		}
+		ck_assert_msg(strcmp(c->code, problem_code(problem)) == 0,
+		    "line %d, %s: %s: %s", c->line, c->name,
+		    problem_code(problem), why);
+		ck_assert_msg(strstr(why, c->says) != NULL, "line %d, %s: %s",
+		    c->line, c->name, why);
+		ck_assert_uint_eq(auth_cache_count(a), 0);
+	}
+	free(bytes);
+	auth_free(a);
+}
+
+START_TEST(J1_a_credential_is_judged_as_the_table_says)
+{
+	judge(tokens, (size_t)_i);
+}
+END_TEST
+
+START_TEST(J2_a_claim_is_judged_as_the_table_says)
+{
+	judge(claims_table, (size_t)_i);
+}
+END_TEST
 
 START_TEST(a_nul_inside_never_hides_the_rest)
 {
@@ -201,6 +282,12 @@ suite(void)
 	Suite *s = suite_create("auth_tokens");
 	TCase *tc = rig_case(s, "tokens");
 
+	tokens = table_read("tokens.txt");
+	tcase_add_loop_test(tc, J1_a_credential_is_judged_as_the_table_says, 0,
+	    (int)tokens->n_cases);
+	claims_table = table_read("claims.txt");
+	tcase_add_loop_test(tc, J2_a_claim_is_judged_as_the_table_says, 0,
+	    (int)claims_table->n_cases);
 	tcase_add_test(tc, a_nul_inside_never_hides_the_rest);
 	tcase_add_test(tc, a_token_may_be_8192_bytes_long_and_no_longer);
 	tcase_add_test(tc, no_spoilt_token_is_good);
