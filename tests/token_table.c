@@ -128,13 +128,10 @@ read_case(struct token_table *t, struct table_case *c, char *line, int number)
 	}
 }
 
-/* Kept at its beginning, for table_free(). */
-static char *text_of_table;
-
 struct token_table *
 table_read(const char *file)
 {
-	char *rest = text_of_table = table_text(file), *line;
+	char *rest = table_text(file), *line;
 	struct token_table *t = calloc(1, sizeof *t);
 	int number = 0;
 
@@ -152,15 +149,6 @@ table_read(const char *file)
 	return t;
 }
 
-void
-table_free(struct token_table *t)
-{
-	free(t->servers);
-	free(t->cases);
-	free(t);
-	free(text_of_table);
-}
-
 /* --- texts --- */
 
 static void
@@ -175,8 +163,9 @@ put(char **out, size_t *len, const char *p, size_t n)
 char *
 table_expand(const char *text, int64_t now_s, size_t *len)
 {
-	char *out = NULL, number[32], byte;
+	char *out = NULL, *inner, *piece, number[32], byte;
 	const char *p = text, *star, *end;
+	size_t piece_len;
 	int n;
 
 	*len = 0;
@@ -195,9 +184,13 @@ table_expand(const char *text, int64_t now_s, size_t *len)
 				put(&out, len, number, (size_t)n);
 			} else if (p[2] != '}') {
 				ck_assert_ptr_nonnull(star = strchr(p, '*'));
+				ck_assert_ptr_nonnull(inner = strndup(star + 1,
+				    (size_t)(end - star - 1)));
+				piece = table_expand(inner, now_s, &piece_len);
 				for (n = atoi(p + 2); n > 0; n--)
-					put(&out, len, star + 1,
-					    (size_t)(end - star - 1));
+					put(&out, len, piece, piece_len);
+				free(inner);
+				free(piece);
 			}
 			p = end + 1;
 		} else

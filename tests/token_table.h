@@ -35,9 +35,9 @@ struct token_table {
 	size_t			 n_cases;
 };
 
-/* The table in tests/data; exits with a message when it is not well written. */
+/* The table in tests/data, kept to the end; exits with a message when it is not well
+ * written. */
 struct token_table	*table_read(const char *file);
-void			 table_free(struct token_table *t);
 /* Returns new the case's bytes at this time, with a NUL behind them. */
 char			*table_make(const struct table_case *c, int64_t now_s,
 			    size_t *len);
