@@ -1,6 +1,6 @@
 /*
- * check_auth_rules.c - which topics a key, a grant or a rule opens: what tests/data/scopes.txt
- * has no place for.
+ * check_auth_rules.c - which topics a key, a grant or a rule opens: what
+ * tests/data/scopes.txt has no place for.
  */
 #include "config.h"
 
