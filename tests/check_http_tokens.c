@@ -94,14 +94,14 @@ bring(struct server *s, const struct table_case *c, char **refs)
 	/* No query may hold these: they are a 400, not a 401. */
 	bool is_odd = memchr(bytes, '\0', len) != NULL ||
 	    memchr(bytes, 0xff, len) != NULL;
-	struct answer *a;
+	struct answer *a, head;
 
 	ck_assert_ptr_nonnull(st);
 	if (strcmp(c->code, "accept") == 0) {
 		ck_assert(stream_head(st, SOON));
-		st->head.body = st->trace;
-		is_as_the_table_says(c, &st->head, "a stream", is_odd, refs);
-		st->head.body = NULL;
+		head = st->head;
+		head.body = st->trace;
+		is_as_the_table_says(c, &head, "a stream", is_odd, refs);
 	} else {
 		ck_assert_msg(stream_ended(st, SOON) || st->whole > 0,
 		    "line %d, %s: a stream", c->line, c->name);
