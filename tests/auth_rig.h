@@ -11,6 +11,7 @@
 #include "auth.h"
 #include "suite.h"
 #include "token_maker.h"
+#include "token_table.h"
 
 #define NOW_S	1750000000
 #define NOW	(NOW_S * INT64_C(1000))
@@ -31,6 +32,8 @@ char	*hs256(const char *claims);
 
 struct auth	*auth_of(const struct auth_conf *c);
 struct auth	*auth_with_key(const char *name);	/* of token_maker.h */
+/* As a table describes it. */
+struct auth	*auth_of_server(const struct table_server *s);
 /* The message that this configuration is refused with. */
 const char	*refusal(const struct auth_conf *c);
 

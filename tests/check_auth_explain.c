@@ -100,6 +100,8 @@ START_TEST(a_made_secret_is_new_and_accepted)
 }
 END_TEST
 
+static struct token_table *tokens, *claims;
+
 /* What auth_explain() prints. */
 static const char *
 explained(struct auth *a, const char *text, int64_t now, bool *good)
@@ -273,6 +275,55 @@ START_TEST(explain_takes_what_people_paste)
 }
 END_TEST
 
+/* What people paste has blanks around it, quotes, and a Bearer in front. */
+static bool
+is_pasted(const char *text, size_t len)
+{
+	return strlen(text) != len || strpbrk(text, " \t\r\n\"'") != NULL;
+}
+
+/* Whoever asks why is told what the server's log says. */
+static void
+explain_agrees(const struct token_table *table)
+{
+	const struct table_case *c;
+	const char *said;
+	struct auth *a;
+	size_t i, len;
+	char *text;
+	bool good;
+
+	for (i = 0; i < table->n_cases; i++) {
+		c = &table->cases[i];
+		text = table_make(c, NOW_S, &len);
+		if (len > 0 && !is_pasted(text, len)) {
+			a = auth_of_server(c->server);
+			said = explained(a, text, NOW, &good);
+			if (strcmp(c->code, "accept") == 0)
+				ck_assert_msg(good || strcmp(c->claims, "good") != 0,
+				    "line %d, %s: %s", c->line, c->name, said);
+			else		/* of API keys it has words of its own */
+				ck_assert_msg(!good && (strstr(said, c->says) != NULL ||
+				    c->server->api_keys != NULL),
+				    "line %d, %s: %s", c->line, c->name, said);
+			auth_free(a);
+		}
+		free(text);
+	}
+}
+
+START_TEST(J1_explain_says_of_each_credential_what_the_table_says)
+{
+	explain_agrees(tokens);
+}
+END_TEST
+
+START_TEST(J2_explain_says_of_each_claim_what_the_table_says)
+{
+	explain_agrees(claims);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -285,6 +336,10 @@ suite(void)
 	tcase_add_test(tc, explain_names_what_is_wrong);
 	tcase_add_test(tc, explain_compares_issuer_audience_and_grace);
 	tcase_add_test(tc, explain_takes_what_people_paste);
+	tokens = table_read("tokens.txt");
+	claims = table_read("claims.txt");
+	tcase_add_test(tc, J1_explain_says_of_each_credential_what_the_table_says);
+	tcase_add_test(tc, J2_explain_says_of_each_claim_what_the_table_says);
 	return s;
 }
 

@@ -11,37 +11,8 @@
 
 #include "auth_internal.h"
 #include "auth_rig.h"
-#include "token_table.h"
 
 static struct token_table *tokens, *claims_table;
-
-/* What a server of the table is configured with. */
-static struct auth *
-auth_of_server(const struct table_server *s)
-{
-	const char *api_keys[] = { s->api_keys, NULL };
-	struct auth_conf c = { .api_keys = api_keys,
-	    .house = { .issuer = s->issuer, .audience = s->audience,
-	    .leeway_ms = LEEWAY } };
-	struct auth *a;
-	const char *p;
-	size_t len;
-	char *set;
-
-	if (s->key != NULL) {
-		p = maker_key(s->key, &len);
-		c.house.key_file = file_with(p, len, 0600);
-	} else if (s->jwks != NULL) {
-		set = maker_jwks(s->jwks);
-		c.house.jwks = text_file(set, 0600);
-		free(set);
-	}
-	a = auth_of(&c);
-	if (s->key != NULL || s->jwks != NULL)
-		ck_assert_int_eq(unlink(s->key != NULL ? c.house.key_file :
-		    c.house.jwks), 0);
-	return a;
-}
 
 static void
 judge(const struct token_table *table, size_t n)
