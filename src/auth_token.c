@@ -526,7 +526,6 @@ check_nbf(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
 	return 0;
 }
 
-/* When it was made.  Ahead of our clock it may be: RFC 7519 leaves that to nbf. */
 static int
 check_iat(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
     struct auth_refusal *r)
