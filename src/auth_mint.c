@@ -120,6 +120,11 @@ auth_mint_token(const struct auth *a, const struct auth_mint *m, int64_t now_ms,
 		(void)auth_say(err, err_size, "the lifetime is out of range");
 		return NULL;
 	}
+	if (is->max_life_ms != 0 && m->lifetime_ms + 2000 > is->max_life_ms) {
+		(void)auth_say(err, err_size, "such a token would live longer than "
+		    "%s.max_life allows", is->section);
+		return NULL;
+	}
 	if ((claims = mint_claims(is, m, now_ms, err, err_size)) == NULL)
 		return NULL;
 	/* HS256: every secret that was accepted is long enough for it. */

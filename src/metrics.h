@@ -42,6 +42,11 @@
 	X(HISTORIES, counter, "histories", "History requests answered")	\
 	X(AUTH_REFUSED, counter, "auth_refused",			\
 	    "Requests refused for their credential or topic")		\
+	X(REVOCATIONS, counter, "revocations", "Revocations of tokens")	\
+	X(REVOKED_STREAMS, counter, "streams_revoked",			\
+	    "Streams ended because their token or its key was revoked")	\
+	X(REVOKED_REFUSED, counter, "auth_revoked",			\
+	    "Requests refused because their token was revoked")		\
 	X(AUTH_CHECKS, counter, "auth_checks",				\
 	    "RS* and ES* tokens judged by threads of their own")	\
 	X(AUTH_WAITING, gauge, "auth_waiting",				\
