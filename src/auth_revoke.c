@@ -34,7 +34,7 @@ struct auth_revoked {
 	int64_t		 forgotten_ms;	/* up to then some were dropped; 0: none */
 };
 
-/* The hash of what a revocation of that kind names. */
+/* The hash of what a revocation of that kind names; iss NULL: of all issuers. */
 static int
 name_key(unsigned char key[STORE_HASH_BYTES], int kind, const char *iss,
     const char *text, size_t len)
@@ -44,7 +44,7 @@ name_key(unsigned char key[STORE_HASH_BYTES], int kind, const char *iss,
 	if ((d = digest_new()) == NULL)
 		return -1;
 	digest_add(d, kind & KIND_JTI ? "jti" : "sub", 3);
-	if (kind & KIND_ISSUER)
+	if (iss != NULL)
 		digest_add(d, iss, strlen(iss));
 	digest_add(d, text, len);
 	return digest_end(d, key);
@@ -153,7 +153,7 @@ find(const struct auth_revoked *r, const struct auth_identity *id, int kind, boo
 
 	if (r->of_kind[kind] == 0 || text == NULL)
 		return NULL;
-	if (name_key(key, kind, id->iss, text, strlen(text)) == -1) {
+	if (name_key(key, kind, kind & KIND_ISSUER ? id->iss : NULL, text, strlen(text)) == -1) {
 		*failed = true;
 		return NULL;
 	}

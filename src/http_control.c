@@ -23,6 +23,8 @@
 #include "walk.h"
 
 #define WAITING_MAX	1000		/* of these requests at a time */
+#define LISTS_MAX	16		/* of those that list */
+#define CLOCKS_MS	20		/* some read a clock that lags by a tick */
 #define ROWS_MAX	1000		/* streams listed */
 #define ROWS_BYTES	(1024 * 1024)
 #define NAME_MAX_BYTES	8192		/* no token is longer */
@@ -34,7 +36,7 @@
 struct control {
 	struct request	*rq;		/* NULL: it has gone */
 	struct walk	*walk;
-	bool		 walked;
+	bool		 lists, walked;
 	bool		 expected;	/* the request waits for the walk */
 	struct store_revocation v;
 	struct buf	 text[3];	/* that the walk looks for */
@@ -81,16 +83,17 @@ control_free(struct control *c)
 	free(c);
 }
 
-/* NULL: answered. */
+/* For one that lists streams, or revokes.  NULL: answered. */
 static struct control *
-control_new(struct request *rq, enum answer *a)
+control_new(struct request *rq, bool lists, enum answer *a)
 {
 	struct http *h = rq->http;
+	size_t *n = &h->ncontrols[lists];
 	struct control *c;
 
-	if (h->ncontrols >= WAITING_MAX) {
-		*a = rq_problemf(rq, PROBLEM_OVERLOAD, "%d such requests are under way; "
-		    "try again soon", WAITING_MAX);
+	if (*n >= (lists ? LISTS_MAX : WAITING_MAX)) {
+		*a = rq_problemf(rq, PROBLEM_OVERLOAD, "%zu such requests are under way; "
+		    "try again soon", *n);
 		return NULL;
 	}
 	*a = ANSWER_FAILED;
@@ -102,7 +105,8 @@ control_new(struct request *rq, enum answer *a)
 	}
 	c->rq = rq;
 	rq->control = c;
-	h->ncontrols++;
+	c->lists = lists;
+	(*n)++;
 	return c;
 }
 
@@ -114,7 +118,7 @@ control_end(struct request *rq)
 	if (c == NULL)
 		return;
 	assert(!c->resting);
-	rq->http->ncontrols--;
+	rq->http->ncontrols[c->lists]--;
 	rq->control = NULL;
 	c->rq = NULL;
 	if (c->walked)
@@ -137,9 +141,11 @@ control_walked(struct http *h, struct msg *m)
 
 	c->walked = true;
 	h->nwalks--;
-	if (c->rq == NULL)
+	if (c->rq == NULL) {
 		control_free(c);
-	else if (c->expected)
+		return;
+	}
+	if (c->expected)
 		rq_resume(c->rq);
 	c->expected = false;
 }
@@ -200,7 +206,7 @@ begin_streams(struct request *rq)
 			    "%.40s; use sub, jti, topic, or none for all streams",
 			    p->name);
 	}
-	if ((c = control_new(rq, &a)) == NULL)
+	if ((c = control_new(rq, true, &a)) == NULL)
 		return a;
 	c->walked = true;		/* until it begins */
 	if (!take_filter(rq, "sub", &c->text[0], &c->walk->sub, &a) ||
@@ -382,7 +388,7 @@ begin_revoke(struct request *rq)
 	struct control *c;
 	enum answer a;
 
-	if ((c = control_new(rq, &a)) == NULL)
+	if ((c = control_new(rq, false, &a)) == NULL)
 		return a;
 	c->walked = true;		/* until it begins */
 	if (read_body(rq, c->text, &a) == -1)
@@ -395,7 +401,7 @@ begin_revoke(struct request *rq)
 		return a;
 	}
 	rq->http->keys_told++;
-	c->until_ms = clock_mono_ms() + SECOND_MS - now % SECOND_MS;
+	c->until_ms = clock_mono_ms() + SECOND_MS - now % SECOND_MS + CLOCKS_MS;
 	begin_walk(c, rq->http);
 	ap->bytes = sizeof(*ap);
 	ap->revocation = &c->v;

@@ -48,7 +48,7 @@ struct http {
 	uint64_t	 keys_told;	/* how often they were; also of revocations */
 	struct auth_revoked *revoked;
 	TAILQ_HEAD(, control) resting;	/* until their time has come */
-	size_t		 ncontrols;	/* requests of http_control.c */
+	size_t		 ncontrols[2];	/* of http_control.c: that revoke; that list */
 	size_t		 nwalks;	/* under way for them, or for those that left */
 	struct append	*forgetting;	/* of revocations, under way; or NULL */
 	int64_t		 forgot_at;	/* monotonic: the last look; 0: none */

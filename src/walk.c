@@ -25,7 +25,8 @@ walk_new(size_t shards)
 
 	if ((w = calloc(1, sizeof(*w) + shards * sizeof(w->parts[0]))) == NULL)
 		return NULL;
-	w->n = w->left = shards;
+	w->n = shards;
+	w->left = shards;
 	for (size_t i = 0; i < shards; i++)
 		w->parts[i].walk = w;
 	return w;
