@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <sqlite3.h>
+
 #define NARROW		"ffk_narrow0123456789abcdefghijklmnopqrstuvwxyz"
 #define LOGIN_KEY	"login-key-of-the-tests-0123456789abcdef"
 
@@ -401,6 +403,38 @@ START_TEST(revocations_survive_restarts_kills_reloads_and_are_backed_up)
 }
 END_TEST
 
+/* Another program holds the database's lock. */
+START_TEST(a_revocation_that_cannot_be_stored_holds_all_the_same_and_is_told)
+{
+	struct server *s = server_start("--log.level=info", NULL);
+	char *jwt = login("42");
+	struct stream *st = listen_to(s, "u/1", jwt);
+	struct answer *a;
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(s->store, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL),
+	    SQLITE_OK);
+	is_problem(post(s, "/revoke", AUTH, "{\"sub\":\"42\"}"), 503, "store_busy",
+	    "until the server is restarted", "not stored");
+	expect_close(st, "revoked", SOON);
+	is_problem(get(s, "/history?topic=u/1", jwt), 401, "token_invalid", "",
+	    "not stored");
+	ck_assert_int_eq(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	for (int64_t end = now_ms() + patience(SOON);;) {
+		a = post(s, "/revoke", AUTH, "{\"sub\":\"42\"}");
+		if (a->status == 200)
+			break;
+		ck_assert_int_lt(now_ms(), end);
+	}
+	server_kill(s);
+	server_restart(s);
+	is_refused(s, jwt, "stored by the repeat");
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* auth.max_life lets old ones go, and no token of that time comes to life by it. */
 START_TEST(revocations_go_when_no_token_can_live_any_more_and_none_comes_to_life)
 {
@@ -591,6 +625,7 @@ suite(void)
 	tcase_add_test(tc, revocations_survive_restarts_kills_reloads_and_are_backed_up);
 	tcase_add_test(tc,
 	    revocations_go_when_no_token_can_live_any_more_and_none_comes_to_life);
+	tcase_add_test(tc, a_revocation_that_cannot_be_stored_holds_all_the_same_and_is_told);
 	tc = harness_case(s, "races", 120);
 	tcase_add_test(tc, what_was_under_way_when_the_revocation_came_is_refused_or_ended);
 	tcase_add_test(tc, no_stream_outlives_a_revocation_under_load);
