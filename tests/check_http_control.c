@@ -26,7 +26,7 @@ wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* A header line with a token of the house for the topics below u, with these claims besides. */
+/* A header line with a token of the house for what is below u/, and with these claims. */
 static char *
 house(const char *sub, const char *more)
 {
