@@ -48,7 +48,7 @@ struct http {
 	uint64_t	 keys_told;	/* how often they were; also of revocations */
 	struct auth_revoked *revoked;
 	TAILQ_HEAD(, control) resting;	/* until their time has come */
-	size_t		 ncontrols[2];	/* of http_control.c: that revoke; that list */
+	size_t		 ncontrols[2];	/* of http_control.c: who revoke; who list */
 	size_t		 nwalks;	/* under way for them, or for those that left */
 	struct append	*forgetting;	/* of revocations, under way; or NULL */
 	int64_t		 forgot_at;	/* monotonic: the last look; 0: none */
@@ -203,7 +203,7 @@ void		 access_forwarded(const struct http_conf *c, const char *list,
  * `buf` is room for a cookie's value. */
 struct auth_credential access_credential(struct request *rq, bool publish);
 
-/* http_control.c: who may, then what they may; the body of /revoke. */
+/* http_control.c, http_revoke.c: who may, then what they may. */
 enum answer	 control_begin(struct request *rq);
 enum answer	 streams_run(struct request *rq);
 enum answer	 revoke_run(struct request *rq);
