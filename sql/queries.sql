@@ -106,3 +106,16 @@ WHERE seq < ?1 ORDER BY seq LIMIT ?2);
 SELECT pruned, forgotten, settled, summed FROM state;
 --: state_put
 UPDATE state SET pruned = ?1, forgotten = ?2, settled = ?3;
+
+--: revoke_put
+INSERT INTO revocation (key, kind, time, sum) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (key) DO UPDATE SET time = ?3, sum = ?4 WHERE time < ?3;
+--: revoke_all
+SELECT key, kind, time, sum FROM revocation ORDER BY time;
+--: revoke_state
+SELECT revoked FROM state;
+--: revoke_note
+UPDATE state SET revoked = max(revoked, ?1,
+(SELECT coalesce(max(time), 0) FROM revocation WHERE time <= ?2));
+--: revoke_forget
+DELETE FROM revocation WHERE time <= ?1;

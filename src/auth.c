@@ -124,6 +124,7 @@ auth_grants_unref(struct auth_grants *g)
 	if (g == NULL || __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	free(g->sub);
+	free(g->jti);
 	free(g->iss);
 	auth_patterns_fini(&g->publish);
 	auth_patterns_fini(&g->subscribe);
@@ -429,6 +430,13 @@ auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 		    "valid yet: claim nbf is %s ahead (are both clocks right?)",
 		    span);
 	}
+	/* Or a token from tomorrow would outlive every revocation until then. */
+	if (g->iat_ms > now_ms + is->leeway_ms) {
+		auth_format_span(span, g->iat_ms - now_ms);
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token was issued "
+		    "in the future: claim iat is %s ahead (are both clocks right?)",
+		    span);
+	}
 	if (use == AUTH_SUBSCRIBE)
 		end_ms += is->grace_ms;
 	if (now_ms >= end_ms) {
@@ -531,6 +539,11 @@ auth_identify(struct auth_identity *id, struct auth_grants *g,
 		}
 		id->exp_ms = g->exp_ms;
 		id->expires_ms = g->exp_ms + is->grace_ms;
+		id->iat_ms = g->iat_ms;
+		id->jti = g->jti;
+		id->iss = auth_is_house(is) ? "" : g->iss;
+		(void)snprintf(id->issuer, sizeof id->issuer, "%s",
+		    auth_issuer_name(is));
 	}
 	id->key_id = g->key_id;
 	id->is_api_key = g->is_api_key;
@@ -588,6 +601,24 @@ auth_identity_fini(struct auth_identity *id)
 
 /* Questions */
 
+static bool
+list_covers(const struct auth_patterns *l, const char *asked, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (topic_covers(l->v[i].p, l->v[i].len, asked, len))
+			return true;
+	return false;
+}
+
+bool
+auth_reaches_all(const struct auth_identity *id)
+{
+	return id->is_api_key && list_covers(&id->grants->publish, "**", 2) &&
+	    list_covers(&id->grants->subscribe, "**", 2);
+}
+
 bool
 auth_may_publish(const struct auth *a, const struct auth_identity *id,
     const char *topic, size_t len)
@@ -603,17 +634,6 @@ auth_may_publish(const struct auth *a, const struct auth_identity *id,
 	l = &id->grants->publish;
 	for (i = 0; i < l->n; i++)
 		if (topic_match(l->v[i].p, l->v[i].len, topic, len))
-			return true;
-	return false;
-}
-
-static bool
-list_covers(const struct auth_patterns *l, const char *asked, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		if (topic_covers(l->v[i].p, l->v[i].len, asked, len))
 			return true;
 	return false;
 }

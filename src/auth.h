@@ -19,6 +19,8 @@
 #include "problem.h"
 #include "topic.h"
 
+#define AUTH_ISSUER_SIZE	48
+
 struct auth;
 
 /* Who signs tokens: [auth], the house, or an [auth.NAME]. */
@@ -30,6 +32,7 @@ struct auth_issuer_conf {
 	const char		*issuer, *audience;
 	const char		*grants_claim;	/* "fanfare" */
 	int64_t			 leeway_ms, grace_ms;
+	int64_t			 max_life_ms;	/* 0: no limit */
 	bool			 reads_only;	/* its tokens never publish */
 };
 
@@ -79,6 +82,11 @@ struct auth_identity {
 	bool		 is_api_key;
 	enum auth_use	 use;		/* what it was verified for */
 	char		*sub;		/* claim `sub`; NULL when none or empty */
+	const char	*jti;		/* the same; of the grants */
+	int64_t		 iat_ms;	/* wall clock: claim `iat`; 0: none, the oldest */
+	char		 issuer[AUTH_ISSUER_SIZE];	/* "auth", NAME of [auth.NAME];
+					 * "": none, an API key */
+	const char	*iss;		/* as auth_find_issuer() has it; of the grants */
 	int64_t		 expires_ms;	/* wall clock: exp + grace; 0 = never.  May
 					 * lie up to leeway in the past */
 	int64_t		 exp_ms;	/* wall clock: exp itself; 0 = never */
@@ -119,6 +127,15 @@ bool	auth_is_public(const struct auth *a, const char *topic, size_t len);
  * the struct auth before a reload: rules are the new ones, grants those it had. */
 bool	auth_may_subscribe(const struct auth *a,
 	    const struct auth_identity *id, const char *topic, size_t len);
+
+/* Is it an API key to which no topic is closed? */
+bool	auth_reaches_all(const struct auth_identity *id);
+
+/* What tokens of that section ("auth", or NAME) hold as iss, "" for the house; NULL:
+ * there is no such section.  Lasts as long as `a`. */
+const char *auth_find_issuer(const struct auth *a, const char *name);
+/* How long ago a token can have been issued and still be good; 0: no limit. */
+int64_t	auth_longest_life(const struct auth *a);
 
 /* The ids of all keys held (see key_id); returns how many, writes at most `max`. */
 size_t	auth_key_ids(const struct auth *a, uint64_t *out, size_t max);

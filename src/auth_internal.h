@@ -9,6 +9,7 @@
  * auth_token.c		from a token to grants, or the reason why not
  * auth_signature.c	RSA and EC signatures
  * auth_pool.c		the same, for slow signatures, on threads of their own
+ * auth_revoke.c		tokens that were good and are no more
  * auth_mint.c		tokens and API keys made for the command line
  * auth_explain.c	the same checks, told to a person
  *
@@ -90,7 +91,7 @@ struct auth_issuer {
 	char		*issuer;	/* NULL: claim iss is not looked at */
 	char		*audience;	/* NULL: claim aud is not looked at */
 	char		*grants_claim;
-	int64_t		 leeway_ms, grace_ms;
+	int64_t		 leeway_ms, grace_ms, max_life_ms;
 	bool		 reads_only;
 };
 
@@ -117,7 +118,8 @@ struct auth_grants {
 	uint64_t	 key_id, principal;
 	int64_t		 exp_ms;	/* 1 to AUTH_TIME_MAX_MS; 0: API key */
 	int64_t		 nbf_ms;	/* 0: none */
-	char		*sub;		/* not empty; NULL: none */
+	int64_t		 iat_ms;	/* 0: none */
+	char		*sub, *jti;	/* not empty; NULL: none */
 	char		*iss;		/* while reading; NULL: none */
 	struct auth_patterns publish, subscribe;
 	double		 rate;		/* events a second to publish; 0: not said */
@@ -256,6 +258,9 @@ size_t	auth_pick_keys(const struct auth_issuer *is, const struct auth_keys *keys
 	    struct auth_refusal *r);
 /* The id of grants that this key vouches for.  0: no memory. */
 uint64_t auth_key_id(const struct auth_issuer *is, const struct auth_key *k);
+
+bool	auth_is_house(const struct auth_issuer *is);
+const char *auth_issuer_name(const struct auth_issuer *is);
 
 /* auth_jwks.c: any thread */
 /* The keys of a JWKS that are of use; what is not is logged.  NULL and `err`: there is

@@ -235,6 +235,7 @@ load_issuer(struct auth *a, struct auth_issuer *is,
 		return -1;
 	is->leeway_ms = clamp_span(c->leeway_ms);
 	is->grace_ms = clamp_span(c->grace_ms);
+	is->max_life_ms = clamp_span(c->max_life_ms);
 	is->reads_only = c->reads_only;
 	return 0;
 }
@@ -287,6 +288,54 @@ auth_load_issuers(struct auth *a, const struct auth_conf *c, char *err, size_t s
 	if (c->n_issuers == 0 && a->issuers[0].source == NULL)
 		auth_issuers_fini(a);
 	return 0;
+}
+
+/* Naming */
+
+bool
+auth_is_house(const struct auth_issuer *is)
+{
+	return strcmp(is->section, "auth") == 0;
+}
+
+const char *
+auth_issuer_name(const struct auth_issuer *is)
+{
+	const char *name = strchr(is->section, '.');
+
+	/* An [auth.auth] is told from [auth]. */
+	return name == NULL || strcmp(name, ".auth") == 0 ? is->section : name + 1;
+}
+
+const char *
+auth_find_issuer(const struct auth *a, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < a->n_issuers; i++)
+		if (strcmp(auth_issuer_name(&a->issuers[i]), name) == 0)
+			return i == 0 ? "" : a->issuers[i].issuer;
+	return NULL;
+}
+
+int64_t
+auth_longest_life(const struct auth *a)
+{
+	const struct auth_issuer *is;
+	int64_t longest = 0, life;
+	size_t i;
+
+	for (i = 0; i < a->n_issuers; i++) {
+		is = &a->issuers[i];
+		if (is->source == NULL)
+			continue;
+		if (is->max_life_ms == 0)
+			return 0;
+		life = is->max_life_ms + is->grace_ms + 2 * is->leeway_ms;
+		if (life > longest)
+			longest = life;
+	}
+	return longest;
 }
 
 /* Choosing */

@@ -58,6 +58,8 @@ mint_claims(const struct auth_issuer *is, const struct auth_mint *m,
 	char *text = NULL;
 	int ret = 0;
 
+	if (is->max_life_ms != 0 && exp > now_ms / 1000 + is->max_life_ms / 1000)
+		exp = now_ms / 1000 + is->max_life_ms / 1000;
 	if ((claims = json_object()) == NULL || (grants = json_object()) == NULL) {
 		(void)auth_say(err, size, "out of memory");
 		json_decref(claims);
@@ -120,6 +122,11 @@ auth_mint_token(const struct auth *a, const struct auth_mint *m, int64_t now_ms,
 	}
 	if (m->lifetime_ms <= 0 || m->lifetime_ms > AUTH_TIME_MAX_MS - now_ms) {
 		(void)auth_say(err, err_size, "the lifetime is out of range");
+		return NULL;
+	}
+	if (is->max_life_ms != 0 && m->lifetime_ms > is->max_life_ms) {
+		(void)auth_say(err, err_size, "such a token would live longer than "
+		    "%s.max_life allows", is->section);
 		return NULL;
 	}
 	if ((claims = mint_claims(is, m, now_ms, err, err_size)) == NULL)

@@ -530,14 +530,34 @@ static int
 check_iat(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
     struct auth_refusal *r)
 {
-	int64_t ms;
+	char span[AUTH_SPAN_SIZE];
 
-	(void)is;
-	(void)g;
-	if (v != NULL && claim_time(v, &ms) == -1)
+	if (v != NULL && claim_time(v, &g->iat_ms) == -1)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
 		    "claim iat is not a number");
-	return 0;
+	if (is->max_life_ms == 0)
+		return 0;
+	if (v == NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim iat is missing, "
+		    "but %s.max_life is set", is->section);
+	if (g->exp_ms - g->iat_ms <= is->max_life_ms)
+		return 0;
+	auth_format_span(span, g->exp_ms - g->iat_ms);
+	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token lives %s, from claim "
+	    "iat to exp, which is more than %s.max_life", span, is->section);
+}
+
+static int
+check_jti(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	(void)is;
+	if (v == NULL)
+		return 0;
+	if (!json_is_string(v))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim jti is not a string");
+	return keep_string(v, &g->jti, r);
 }
 
 static int
@@ -614,6 +634,7 @@ const struct auth_check auth_checks[] = {
 	{ "exp", check_exp },
 	{ "nbf", check_nbf },
 	{ "iat", check_iat },
+	{ "jti", check_jti },
 	{ NULL, check_grants },
 };
 const size_t auth_n_checks = sizeof auth_checks / sizeof auth_checks[0];

@@ -95,6 +95,18 @@ importer_add(struct importer *im, const struct store_event *e)
 	    importer_flush(im);
 }
 
+int
+importer_revoke(struct importer *im, const struct store_revocation *v, size_t n,
+    int64_t forgotten_ms)
+{
+	char err[CLI_ERR_SIZE];
+
+	if (store_import_revocations(im->st, v, n, forgotten_ms, err, sizeof err) == 0)
+		return 0;
+	cli_end_progress();
+	return cli_fail(im->call, -1, "%s", err);
+}
+
 uint64_t
 importer_stored(const struct importer *im)
 {

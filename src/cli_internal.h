@@ -84,6 +84,10 @@ struct store_event;
 struct importer	*importer_open(const struct cli_call *call, const char *path);
 /* Borrows the event; its id counts for nothing.  0; -1: told. */
 int	importer_add(struct importer *im, const struct store_event *e);
+/* See store_import_revocations().  0; -1: told. */
+struct store_revocation;
+int	importer_revoke(struct importer *im, const struct store_revocation *v, size_t n,
+	    int64_t forgotten_ms);
 int	importer_flush(struct importer *im);	/* all are durable; 0 or -1: told */
 uint64_t importer_stored(const struct importer *im);	/* durable */
 int	importer_close(struct importer *im);	/* as store_close_alone() */

@@ -14,9 +14,11 @@
 #include "json.h"
 #include "log.h"
 #include "sse.h"
+#include "store.h"
 #include "store_tools.h"
 
 #define SHOW_MS		200
+#define SAVE_REVOCATIONS	256
 
 static int64_t shown_ms;
 
@@ -137,6 +139,8 @@ cli_verify(const struct cli_call *call)
 	    PRIu64 " of them empty; %" PRIu64 " segments, %" PRIu64 " epochs, %" PRIu64
 	    " idempotency keys", e.bytes, e.file_bytes, e.topics, e.topics_empty,
 	    e.segments, e.epochs, e.keys);
+	if (e.revocations > 0)
+		printf(", %" PRIu64 " revocations", e.revocations);
 	if (e.pruned > 0)
 		printf("; pruned up to seq %" PRIu64, e.pruned);
 	printf(faults == 0 ? ": all is well\n" : ": %" PRIu64 " faults; restore a "
@@ -262,7 +266,28 @@ struct saving {
 	struct importer	*im;
 	uint64_t	 refused;	/* read, but no event */
 	bool		 failed;
+	struct store_revocation revocations[SAVE_REVOCATIONS];
+	size_t		 n_revocations;
 };
+
+static void
+save_revocations(struct saving *s, int64_t forgotten_ms)
+{
+	if (!s->failed && importer_revoke(s->im, s->revocations, s->n_revocations,
+	    forgotten_ms) == -1)
+		s->failed = true;
+	s->n_revocations = 0;
+}
+
+static void
+save_revocation(void *arg, const struct store_revocation *r)
+{
+	struct saving *s = arg;
+
+	s->revocations[s->n_revocations++] = *r;
+	if (s->n_revocations == SAVE_REVOCATIONS)
+		save_revocations(s, 0);
+}
 
 static bool
 save_event(void *arg, const struct store_event *e)
@@ -286,7 +311,8 @@ cli_recover(const struct cli_call *call)
 {
 	const char *path = call->operands[0], *to = call->operands[1];
 	struct saving s = { .im = NULL };
-	struct store_export x = { .salvage = true, .take = save_event, .arg = &s };
+	struct store_export x = { .salvage = true, .take = save_event,
+	    .revoked = save_revocation, .arg = &s };
 	char err[CLI_ERR_SIZE];
 	long pid;
 
@@ -308,6 +334,7 @@ cli_recover(const struct cli_call *call)
 		s.failed = true;
 	}
 	cli_end_progress();
+	save_revocations(&s, x.forgotten_ms);
 	if (s.failed || importer_flush(s.im) == -1) {
 		(void)importer_close(s.im);
 		return CLI_FAILED;
@@ -319,6 +346,10 @@ cli_recover(const struct cli_call *call)
 	    " places could not be read\n", x.damaged + s.refused, x.unreadable);
 	if (x.unchecked)
 		printf("their sums could not be checked: the epochs are damaged\n");
+	if (x.revocations_lost)
+		printf("some revocations of tokens could not be read: revoke those tokens "
+		    "again, or change\nthe keys they are signed with, before you start the "
+		    "server\n");
 	if (importer_close(s.im) == -1)
 		return cli_fail(call, CLI_FAILED, "%s: is not whole without %s-wal; start "
 		    "a server on it and stop that, and put it in its place then", to,

@@ -38,6 +38,7 @@ struct conf_issuer {
 	char		*key, *key_file, *jwks;	/* one of them; or NULL, as below */
 	char		*issuer, *audience, *grants_claim;
 	int64_t		 leeway_ms, grace_ms;
+	int64_t		 max_life_ms;		/* 0 = no limit */
 	bool		 publish;
 	char	       **where;			/* as that of struct conf */
 };

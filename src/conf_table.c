@@ -177,6 +177,11 @@ const struct conf_option conf_table[] = {
 	  .help = "How long past its expiry a token may still hold or reopen a "
 	  "stream; it never publishes then.  12h suits login tokens that live "
 	  "for a minute." },
+	{ ROW("auth.max_life", CONF_DURATION, house.max_life_ms), .issuers = true,
+	  .def = "0", .max = 10 * 365 * DAY,
+	  .help = "How long a token may live at most, from its iat, which it then "
+	  "needs, to its exp; 0 = no limit.  Revocations (POST /revoke) are kept "
+	  "for that long, and for ever without it." },
 	{ ROW("auth.grants_claim", CONF_TEXT, house.grants_claim),
 	  .issuers = true, .def = "fanfare", .check = conf_check_text,
 	  .help = "The claim that holds {\"publish\":[PATTERN ...],"

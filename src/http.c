@@ -58,6 +58,10 @@ static const struct route public_routes[] = {
 	    health_run },
 	{ "/fanfare.js", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    client_run },
+	{ "/stats", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false,
+	    control_begin, stats_run },
+	{ "/streams", METHOD_GET, "GET, OPTIONS", true, control_begin, streams_run },
+	{ "/revoke", METHOD_POST, "POST, OPTIONS", true, control_begin, revoke_run },
 	{ NULL, 0, NULL, false, NULL, NULL }
 };
 
@@ -114,16 +118,20 @@ pass_on_appends(struct http *h, bool idle)
 	h->appends_tail = &h->appends;
 }
 
-static void
-resume(void *owner)
+void
+rq_resume(struct request *rq)
 {
-	struct request *rq = owner;
-
 	assert(rq->waiting);
 	rq->waiting = false;
 	rq->http->waiting--;
 	rq->listener->due = true;
 	MHD_resume_connection(rq->conn);
+}
+
+static void
+resume(void *owner)
+{
+	rq_resume(owner);
 }
 
 /* libmicrohttpd calls it with the request line's target, first of all. */
@@ -177,6 +185,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 	}
 	page_job_free(rq->job);
 	rq->http->page_bytes -= rq->page_bytes;
+	control_end(rq);
 	if (rq->deferred != NULL)
 		MHD_destroy_response(rq->deferred);
 	auth_wait_fini(&rq->wait);
@@ -241,7 +250,8 @@ read_head(struct request *rq)
 		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
 		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),
 		    rq->uri, rq->listener->admin ? "/metrics, /stats, /healthz" :
-		    "/events, /history, /publish, /fanfare.js, /healthz");
+		    "/events, /history, /publish, /fanfare.js, /healthz, /stats, "
+		    "/streams, /revoke");
 	if (bit == METHOD_OPTIONS)
 		return preflight(rq);
 	if (!(rq->route->methods & bit))
@@ -327,7 +337,7 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 		return MHD_queue_response(c, rq->deferred_status, rq->deferred);
 	/* Nobody may begin to wait once the thread is on its way out. */
 	if (rq->http->stopping && rq->route->waits && rq->append == NULL &&
-	    rq->job == NULL)
+	    rq->job == NULL && rq->control == NULL)
 		a = rq_problem(rq, PROBLEM_DRAIN, "the server is stopping", NULL, NULL);
 	else
 		a = rq->route->run(rq);
@@ -374,11 +384,19 @@ http_new(const struct http_conf *c, struct auth *auth)
 	if ((h = calloc(1, sizeof(*h))) == NULL) {
 		log_warn("http");
 		auth_free(auth);
+		auth_revoked_free(c->revoked);
 		return NULL;
 	}
 	h->conf = *c;
 	h->auth = auth;
 	h->appends_tail = &h->appends;
+	TAILQ_INIT(&h->resting);
+	h->revoked = c->revoked;
+	if (h->revoked == NULL &&
+	    (h->revoked = auth_revoked_new(AUTH_REVOKED_MAX)) == NULL) {
+		log_warn("http");
+		goto fail_h;
+	}
 	if ((h->epfd = epoll_create1(EPOLL_CLOEXEC)) == -1) {
 		log_warn("http: epoll_create1");
 		goto fail_h;
@@ -409,8 +427,16 @@ fail_epfd:
 	close(h->epfd);
 fail_h:
 	auth_free(auth);
+	auth_revoked_free(h->revoked);
 	free(h);
 	return NULL;
+}
+
+/* Will somebody post a message yet? */
+static bool
+is_awaited(const struct http *h)
+{
+	return h->waiting > 0 || h->nwalks > 0 || h->forgetting != NULL;
 }
 
 void
@@ -429,11 +455,12 @@ http_free(struct http *h)
 	auth_fetch_free(h->fetch);
 	auth_pool_free(h->pool);
 	/* A commit that took longer than STOP_MS is told to nobody. */
-	if (h->waiting > 0)
+	if (is_awaited(h))
 		(void)mailbox_take(h->box);
 	mailbox_free(h->box);
 	close(h->epfd);
 	auth_free(h->auth);
+	auth_revoked_free(h->revoked);
 	free(h);
 }
 
@@ -619,6 +646,12 @@ take_mail(struct http *h)
 			follow_keys(h);
 			auth_pool_look(h->pool, h->auth);
 			break;
+		case HTTP_WALKED:
+			control_walked(h, m);
+			break;
+		case HTTP_FORGOT:
+			control_forgot(h, m);
+			break;
 		case HTTP_RELOAD:
 			take_reload(h, ((struct reload *)m)->auth);
 			free(m);
@@ -639,7 +672,7 @@ static int
 wait_time(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
-	int wait = h->ending ? LINGER_LOOK_MS : WAIT_MS;
+	int wait = control_wait_ms(h, h->ending ? LINGER_LOOK_MS : WAIT_MS);
 
 	for (size_t i = 0; i < h->nlisteners; i++) {
 		wait = accept_wait_ms(&h->listeners[i], wait);
@@ -700,7 +733,7 @@ http_main(void *arg)
 	auth_fetch_watch(h->fetch, h->auth);
 	/* When stopping, whoever waits for a commit is still answered; the store answers
 	 * all of them, but nothing may keep the process for ever. */
-	while (!h->stopping || (h->waiting > 0 && clock_mono_ms() < h->stop_by)) {
+	while (!h->stopping || (is_awaited(h) && clock_mono_ms() < h->stop_by)) {
 		wait = wait_time(h);
 		pass_on_appends(h, false);
 		n = epoll_wait(h->epfd, evs, EVENTS_MAX,
@@ -713,6 +746,7 @@ http_main(void *arg)
 		take_mail(h);
 		follow_keys(h);
 		auth_pool_tick(h->pool, h->auth);
+		control_tick(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
 		log_tell_dropped();
 		refusals_tell(h, false);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct auth;
+struct auth_revoked;
 struct hub;
 struct store;
 struct http;
@@ -29,6 +30,7 @@ struct http_conf {
 	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
 	const char *const *trusted_proxies;	/* the same */
 	const char	*cookie;		/* the same */
+	struct auth_revoked *revoked;		/* taken; NULL: nothing is, so far */
 	bool		 dev;			/* say which check failed */
 	bool		 demo;			/* serve the demo page */
 	int64_t		 drain_ms;
@@ -36,7 +38,7 @@ struct http_conf {
 
 #define HTTP_ADMIN_CONNECTIONS	16	/* of one admin listener */
 
-/* Takes `auth`.  NULL: logged. */
+/* Takes `auth` and c->revoked.  NULL: logged. */
 struct http	*http_new(const struct http_conf *c, struct auth *auth);
 void		 http_free(struct http *h);
 

@@ -220,5 +220,11 @@ answer_page(struct request *rq)
 enum answer
 history_run(struct request *rq)
 {
-	return rq->job == NULL ? begin_page(rq) : answer_page(rq);
+	if (rq->job == NULL)
+		return begin_page(rq);
+	/* While the page was read. */
+	if (rq->keys_told != rq->http->keys_told && rq_is_revoked(rq))
+		return rq_problem(rq, PROBLEM_TOKEN_INVALID, "the token was revoked",
+		    NULL, NULL);
+	return answer_page(rq);
 }

@@ -11,6 +11,7 @@
 #include "auth.h"
 #include "auth_fetch.h"
 #include "auth_pool.h"
+#include "auth_revoke.h"
 #include "handoff.h"
 #include "http.h"
 #include "hub.h"
@@ -54,10 +55,16 @@ struct http {
 	struct auth_pool *pool;
 	struct auth_fetch *fetch;
 	bool		 keys_changed;	/* and streams have not been told yet */
-	uint64_t	 keys_told;	/* how often they were */
 	struct rates	*rates;
 	struct refusals	 refusals;
 	size_t		 page_bytes;	/* of /history, not yet sent */
+	uint64_t	 keys_told;	/* how often they were; also of revocations */
+	struct auth_revoked *revoked;
+	TAILQ_HEAD(, control) resting;	/* until their time has come */
+	size_t		 ncontrols[2];	/* of http_control.c: who revoke; who list */
+	size_t		 nwalks;	/* under way for them, or for those that left */
+	struct append	*forgetting;	/* of revocations, under way; or NULL */
+	int64_t		 forgot_at;	/* monotonic: the last look; 0: none */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -109,6 +116,7 @@ struct request {
 	struct auth_identity	 id;
 	bool			 has_id;
 	uint64_t		 keys_told;	/* as of when `id` was verified */
+	uint64_t		 revoked_number;	/* the same */
 	struct auth_wait	 wait;		/* for a token to be judged */
 	/* publish */
 	struct append		*append;	/* under way, or answered */
@@ -119,6 +127,7 @@ struct request {
 	size_t			 page_limit, page_replay;
 	bool			 too_far;
 	size_t			 page_bytes;	/* its part of the http thread's */
+	struct control		*control;	/* http_control.c's */
 	/* subscribe */
 	struct handoff		 handoff;
 	struct stream		*stream;	/* admitted; until its socket is passed on */
@@ -127,7 +136,8 @@ struct request {
 };
 
 enum http_msg {
-	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_FETCHED, HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
+	HTTP_APPENDED, HTTP_PAGE, HTTP_JUDGED, HTTP_FETCHED, HTTP_WALKED, HTTP_FORGOT,
+	HTTP_RELOAD, HTTP_LEAVE, HTTP_STOP
 };
 
 struct route {
@@ -236,6 +246,23 @@ void		 refusal_log(struct request *rq, unsigned int status, const char *code,
 		    const char *text);
 /* Say how many had no line, when it is time, or now. */
 void		 refusals_tell(struct http *h, bool now);
+/* http_control.c, http_revoke.c: who may, then what they may. */
+enum answer	 control_begin(struct request *rq);
+enum answer	 streams_run(struct request *rq);
+enum answer	 revoke_run(struct request *rq);
+/* The request goes, whatever is under way for it. */
+void		 control_end(struct request *rq);
+void		 control_walked(struct http *h, struct msg *m);
+void		 control_forgot(struct http *h, struct msg *m);
+/* How long may the thread sleep?  And resume those whose time has come. */
+int		 control_wait_ms(const struct http *h, int wait_ms);
+void		 control_tick(struct http *h);
+/* Was its credential revoked since it was verified?  Other keys aside. */
+bool		 rq_is_revoked(const struct request *rq);
+/* The message it waited for has come. */
+void		 rq_resume(struct request *rq);
+/* The writer's thread: an append's `done`, for rq_append(). */
+void		 rq_appended(struct append *a);
 
 /* http_accept.c */
 void		 accept_some(struct listener *l);

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "http_internal.h"
 #include "log.h"
+#include "metrics.h"
 
 struct topics *
 rq_topics(struct request *rq, enum answer *a)
@@ -99,6 +100,14 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 		    "fetched now");
 		return false;
 	}
+	rq->revoked_number = auth_revoked_number(h->revoked);
+	if (bad == 0 && auth_is_revoked(h->revoked, &rq->id, rq->revoked_number, why,
+	    sizeof(why))) {
+		auth_identity_fini(&rq->id);
+		metric_add(METRIC_REVOKED_REFUSED, 1);
+		p = PROBLEM_TOKEN_INVALID;
+		bad = -1;
+	}
 	if (bad == 0) {
 		rq->has_id = true;
 		rq->keys_told = h->keys_told;
@@ -106,7 +115,9 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	}
 	switch (p) {
 	case PROBLEM_TOKEN_MISSING:
-		detail = use == AUTH_PUBLISH ?
+		detail = rq->route->begin == control_begin ?
+		    "send an API key: Authorization: Bearer ffk_..." :
+		    use == AUTH_PUBLISH ?
 		    "send an API key or a token: Authorization: Bearer ffk_..." :
 		    "these topics are not public: send a token as Authorization: "
 		    "Bearer, as token= in the address, or as a cookie";
@@ -124,6 +135,15 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	}
 	*a = rq_problem(rq, p, detail, why, NULL);
 	return false;
+}
+
+bool
+rq_is_revoked(const struct request *rq)
+{
+	char why[256];
+
+	return rq->has_id && auth_is_revoked(rq->http->revoked, &rq->id,
+	    rq->revoked_number, why, sizeof(why));
 }
 
 enum answer

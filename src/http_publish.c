@@ -37,9 +37,8 @@ publish_begin(struct request *rq)
 	return ANSWER_NOT_YET;
 }
 
-/* The writer's thread. */
-static void
-appended(struct append *a)
+void
+rq_appended(struct append *a)
 {
 	a->msg.kind = HTTP_APPENDED;
 	mailbox_post(a->reply_to, &a->msg, true);
@@ -124,7 +123,7 @@ append_draft(struct request *rq, struct draft *d)
 	/* The frames' references are the store's now, the array stays ours. */
 	d->frames = NULL;
 	d->n = 0;
-	ap->done = appended;
+	ap->done = rq_appended;
 	ap->owner = rq;
 	ap->reply_to = rq->http->box;
 	return rq_append(rq);

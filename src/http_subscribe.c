@@ -114,9 +114,9 @@ take_socket(void *arg, int fd)
 	rq->http->handed_off = true;
 	s->fd = fd;
 	/* A head can take its time to leave, and the shards have been told already. */
-	s->ask.revoked = s->ask.key_id != 0 &&
-	    rq->keys_told != rq->http->keys_told &&
-	    !auth_has_key(rq->http->auth, s->ask.key_id);
+	if (s->ask.key_id != 0 && rq->keys_told != rq->http->keys_told)
+		s->ask.revoked = !auth_has_key(rq->http->auth, s->ask.key_id) ?
+		    STREAM_KEY_GONE : rq_is_revoked(rq) ? STREAM_REVOKED : NULL;
 	hub_adopt(rq->http->conf.hub, s);
 }
 
@@ -136,6 +136,9 @@ open_stream(struct request *rq, struct stream_ask *ask)
 		hub_leave(rq->http->conf.hub, &ask->guest);
 		return ANSWER_FAILED;
 	}
+	if (rq->has_id && !rq->id.is_api_key && (rq->stream->who = stream_who_new(
+	    rq->id.sub, rq->id.jti, rq->id.issuer)) == NULL)
+		return ANSWER_FAILED;		/* end_request() cleans up */
 	rq->handoff.arg = rq;
 	rq->handoff.take = take_socket;
 	if (handoff_begin(&rq->handoff, rq->conn) == -1) {

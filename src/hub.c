@@ -20,6 +20,7 @@
 #include "index.h"
 #include "log.h"
 #include "shard.h"
+#include "walk.h"
 
 #define SHARDS_MAX	256
 #define TURN_MS		10000	/* a thread that has not turned for so long hangs */
@@ -252,6 +253,13 @@ hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n)
 		if (shard_keep_keys(h->shards[i], ids, n) == -1)
 			return -1;
 	return 0;
+}
+
+void
+hub_walk(struct hub *h, struct walk *w)
+{
+	for (size_t i = 0; i < h->n; i++)
+		shard_walk(h->shards[i], walk_part_of(w, i));
 }
 
 size_t

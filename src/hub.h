@@ -51,6 +51,10 @@ bool		 hub_is_draining(const struct hub *h);
 /* End the streams that lean on other keys.  0; or -1 (no memory): some may stay. */
 int		 hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n);
 
+/* Takes a walk over the streams of all shards, made for hub_shards() of them. */
+struct walk;
+void		 hub_walk(struct hub *h, struct walk *w);
+
 size_t		 hub_streams(const struct hub *h);
 /* NULL when every thread has turned lately; else a static phrase. */
 const char	*hub_trouble(const struct hub *h);

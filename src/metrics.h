@@ -48,6 +48,11 @@
 	    "Requests refused for their credential or topic")		\
 	X(REFUSALS_UNLOGGED, counter, "refusals_unlogged",		\
 	    "Refusals without a line in the log, as there were too many") \
+	X(REVOCATIONS, counter, "revocations", "Revocations of tokens")	\
+	X(REVOKED_STREAMS, counter, "streams_revoked",			\
+	    "Streams ended because their token or its key was revoked")	\
+	X(REVOKED_REFUSED, counter, "auth_revoked",			\
+	    "Requests refused because their token was revoked")		\
 	X(AUTH_CHECKS, counter, "auth_checks",				\
 	    "RS* and ES* tokens judged by threads of their own")	\
 	X(AUTH_WAITING, gauge, "auth_waiting",				\

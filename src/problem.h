@@ -15,6 +15,7 @@
 	X(TOKEN_EXPIRED,	401, "token_expired", "The token has expired") \
 	X(TOKEN_INVALID,	401, "token_invalid", "The credential is not valid") \
 	X(TOPIC_FORBIDDEN,	403, "topic_forbidden", "The credential does not cover the topic") \
+	X(KEY_REQUIRED,		403, "key_required", "This needs an API key for all topics") \
 	X(NOT_FOUND,		404, "not_found", "There is nothing here") \
 	X(METHOD,		405, "method_not_allowed", "The method is not allowed here") \
 	X(KEY_CONFLICT,		409, "idempotency_conflict", "The idempotency key was used for something else") \
@@ -25,6 +26,7 @@
 	X(INTERNAL,		500, "internal", "Something went wrong here") \
 	X(OVERLOAD,		503, "overload", "Too busy for now") \
 	X(DRAIN,		503, "drain", "The server is restarting") \
+	X(REVOCATIONS_FULL,	503, "revocations_full", "There is no room for more revocations") \
 	X(STORE_FULL,		503, "store_full", "The disk is full") \
 	X(STORE_BUSY,		503, "store_busy", "The log cannot take this now") \
 	X(STORE_UNKNOWN,	503, "store_unknown", "The outcome is unknown")

@@ -25,6 +25,7 @@
 
 #include "auth.h"
 #include "auth_fetch.h"
+#include "auth_revoke.h"
 #include "clock.h"
 #include "http.h"
 #include "hub.h"
@@ -76,6 +77,7 @@ issuer_of(const struct conf_issuer *is)
 		.grants_claim = is->grants_claim,
 		.leeway_ms = is->leeway_ms,
 		.grace_ms = is->grace_ms,
+		.max_life_ms = is->max_life_ms,
 		.reads_only = !is->publish,
 	};
 }
@@ -230,6 +232,28 @@ reserved_descriptors(const struct server *sv, size_t connections, int threads)
 	    2 * (size_t)threads + 3 * sv->ndoors + DESCRIPTORS_OWN;
 }
 
+/* NULL: told. */
+static struct auth_revoked *
+load_revoked(struct store *st)
+{
+	struct auth_revoked *r;
+	char err[ERR_SIZE];
+	int64_t forgotten;
+
+	if ((r = auth_revoked_new(AUTH_REVOKED_MAX)) == NULL) {
+		log_warn("server");
+		return NULL;
+	}
+	if (store_load_revocations(st, auth_revoked_take, r, &forgotten, err,
+	    sizeof(err)) == -1) {
+		log_error("store.path: %s", err);
+		auth_revoked_free(r);
+		return NULL;
+	}
+	auth_revoked_forgot(r, forgotten);
+	return r;
+}
+
 /* Every room, none started.  0 or -1 (told). */
 static int
 build(struct server *sv)
@@ -306,9 +330,14 @@ build(struct server *sv)
 		auth_free(auth);
 		return -1;
 	}
+	if ((pc.revoked = load_revoked(sv->store)) == NULL) {
+		auth_free(auth);
+		return -1;
+	}
 	hc.store = pc.store = sv->store;
 	if ((sv->hub = hub_new(&hc)) == NULL) {
 		auth_free(auth);
+		auth_revoked_free(pc.revoked);
 		return -1;
 	}
 	pc.hub = sv->hub;

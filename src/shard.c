@@ -30,6 +30,7 @@
 #include "mailbox.h"
 #include "metrics.h"
 #include "thread.h"
+#include "walk.h"
 
 #define WHEEL_SLOTS	512		/* of TICK_MS each */
 #define TICK_MS		100
@@ -43,7 +44,7 @@
 					 * for each slow reader */
 
 enum shard_msg { SHARD_NEWS, SHARD_SKIP, SHARD_ADOPT, SHARD_PAGE, SHARD_DRAIN,
-	SHARD_KEYS, SHARD_STOP };
+	SHARD_KEYS, SHARD_WALK, SHARD_STOP };
 
 struct news {
 	struct msg	 msg;
@@ -75,6 +76,8 @@ struct shard {
 	struct stream_list all, wheel[WHEEL_SLOTS];
 	int64_t		 wheel_at;	/* the tick the wheel stands at */
 	size_t		 nstreams, njobs;
+	uint64_t	 adopted;	/* streams, ever */
+	struct walks	 walks;
 	struct entry	*offering;	/* the event being matched */
 
 	/* of whoever posts news */
@@ -165,6 +168,7 @@ shard_new(const struct shard_conf *c)
 	sh->skip_msg.kind = SHARD_SKIP;
 	(void)pthread_mutex_init(&sh->skip_lock, NULL);
 	TAILQ_INIT(&sh->all);
+	walks_init(&sh->walks);
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		TAILQ_INIT(&sh->wheel[i]);
 	TAILQ_INIT(&sh->env.dirty);
@@ -296,6 +300,7 @@ close_stream(struct shard *sh, struct stream *s)
 	 * in there when adopt() failed.) */
 	(void)epoll_ctl(sh->epfd, EPOLL_CTL_DEL, s->fd, NULL);
 	stream_fini(&sh->env, s);
+	walks_skip(&sh->walks, s);
 	TAILQ_REMOVE(&sh->all, s, all);
 	TAILQ_REMOVE(&sh->wheel[s->slot], s, wheel);
 	sh->nstreams--;
@@ -308,16 +313,11 @@ close_stream(struct shard *sh, struct stream *s)
 }
 
 static void
-end_revoked(struct shard *sh, struct stream *s)
-{
-	stream_end(&sh->env, s, CLOSE_REVOKED, "the key that vouched for it is gone", 0);
-}
-
-static void
 adopt(struct shard *sh, struct stream *s)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP };
 
+	s->number = ++sh->adopted;
 	TAILQ_INSERT_TAIL(&sh->all, s, all);
 	s->slot = (uint32_t)(sh->wheel_at % WHEEL_SLOTS);
 	TAILQ_INSERT_TAIL(&sh->wheel[s->slot], s, wheel);
@@ -342,8 +342,8 @@ adopt(struct shard *sh, struct stream *s)
 	if (sh->env.drain_until != 0)
 		stream_end(&sh->env, s, CLOSE_DRAIN, "the server is restarting",
 		    1000 + (int64_t)clock_random(4000));
-	else if (s->ask.revoked)
-		end_revoked(sh, s);
+	else if (s->ask.revoked != NULL)
+		stream_end(&sh->env, s, CLOSE_REVOKED, s->ask.revoked, 0);
 	retime(&sh->env, s);
 }
 
@@ -366,6 +366,8 @@ take_drain(struct shard *sh, int64_t over_ms)
 
 	sh->env.drain_until = sh->env.now_ms + over_ms;
 	TAILQ_FOREACH(s, &sh->all, all) {
+		if (s->cut)
+			continue;
 		s->end_at = sh->env.now_ms + (int64_t)clock_random(
 		    (uint64_t)over_ms + 1);
 		retime(&sh->env, s);
@@ -383,7 +385,7 @@ take_keys(struct shard *sh, const struct keys *k)
 		for (size_t i = 0; i < k->n && !found; i++)
 			found = k->ids[i] == s->ask.key_id;
 		if (!found)
-			end_revoked(sh, s);
+			stream_end(&sh->env, s, CLOSE_REVOKED, STREAM_KEY_GONE, 0);
 	}
 }
 
@@ -413,6 +415,9 @@ take_mail(struct shard *sh)
 		case SHARD_KEYS:
 			take_keys(sh, (struct keys *)m);
 			free(m);
+			break;
+		case SHARD_WALK:
+			walks_begin(&sh->walks, (struct walk_part *)m, sh->adopted);
 			break;
 		case SHARD_STOP:
 			sh->stop = true;
@@ -559,7 +564,8 @@ shard_main(void *arg)
 	sh->wheel_at = sh->env.now_ms / TICK_MS;
 	while (!sh->stop) {
 		wait_ms = TAILQ_EMPTY(&sh->env.dirty) &&
-		    TAILQ_EMPTY(&sh->env.ready) ? TICK_MS : 0;
+		    TAILQ_EMPTY(&sh->env.ready) && walks_idle(&sh->walks) ?
+		    TICK_MS : 0;
 		if (wait_ms > 0 && sh->nstreams == 0)
 			wait_ms = 1000;
 		n = epoll_wait(sh->epfd, evs, EVENTS_MAX, wait_ms);
@@ -567,6 +573,7 @@ shard_main(void *arg)
 			log_warn("shard: epoll_wait");
 		set_clocks(sh);
 		take_mail(sh);
+		walks_step(&sh->walks, &sh->env, &sh->all);
 		do_sockets(sh, evs, n);
 		write_dirty(sh);
 		step_ready(sh);
@@ -578,6 +585,7 @@ shard_main(void *arg)
 	/* Jobs under way come back to the mailbox: sweep(). */
 	while (!TAILQ_EMPTY(&sh->all))
 		close_stream(sh, TAILQ_FIRST(&sh->all));
+	walks_fini(&sh->walks);
 	return NULL;
 }
 
@@ -635,6 +643,9 @@ sweep(struct shard *sh)
 			break;
 		case SHARD_KEYS:
 			free(m);
+			break;
+		case SHARD_WALK:
+			walk_drop((struct walk_part *)m);
 			break;
 		case SHARD_DRAIN:
 		case SHARD_STOP:
@@ -727,6 +738,13 @@ shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n)
 		memcpy(k->ids, ids, n * sizeof(ids[0]));
 	post(sh, &k->msg, SHARD_KEYS);
 	return 0;
+}
+
+void
+shard_walk(struct shard *sh, struct walk_part *p)
+{
+	p->msg.bytes = 0;
+	post(sh, &p->msg, SHARD_WALK);
 }
 
 size_t

@@ -60,6 +60,10 @@ void	shard_drain(struct shard *sh, int64_t over_ms);
  * memory). */
 int	shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n);
 
+/* Its part of a walk (walk.h), which it takes until that is done. */
+struct walk_part;
+void	shard_walk(struct shard *sh, struct walk_part *p);
+
 /* Any thread: how many streams; when its thread last turned (monotonic ms). */
 size_t	shard_streams(const struct shard *sh);
 int64_t	shard_turned_at(const struct shard *sh);

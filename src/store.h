@@ -44,6 +44,8 @@ struct store_conf {
 	int64_t		 retry_ms;		/* between reopenings; 0 = 1000 */
 };
 
+struct store_revocation;
+
 /* News for the upper rooms, called on the writer's thread. */
 struct store_hooks {
 	void	*arg;
@@ -76,6 +78,17 @@ int		 store_load_tail(struct store *st, size_t max_bytes,
  * nothing stored, `err` says why, and only store_close() may follow. */
 int		 store_import(struct store *st, struct frame **frames,
 		    const int64_t *times_ms, size_t n, char *err, size_t err_size);
+/*
+ * Before store_start(): all revocations, oldest first, to `take`, and the time of the newest that was
+ * dropped (0: none).  0; -1: `err` says what is wrong.
+ */
+int		 store_load_revocations(struct store *st, int (*take)(void *arg,
+		    const struct store_revocation *r), void *arg,
+		    int64_t *forgotten_ms, char *err, size_t err_size);
+/* The same as store_import(), for what another log said of revocations. */
+int		 store_import_revocations(struct store *st,
+		    const struct store_revocation *v, size_t n, int64_t forgotten_ms,
+		    char *err, size_t err_size);
 int		 store_start(struct store *st, const struct store_hooks *hooks);
 /* No append may come after store_stop(); those waiting are answered, then both threads
  * are gone. */
@@ -116,12 +129,21 @@ enum append_result {
 
 #define STORE_HASH_BYTES	16
 
+/* Tokens that are good no more.  What the key is a hash of is the asker's business. */
+struct store_revocation {
+	unsigned char	 key[STORE_HASH_BYTES];
+	int		 kind;		/* 0 to 15 */
+	int64_t		 time_ms;	/* wall clock, above 0; a later one replaces */
+};
+
 /* One publish: all of its events or none. */
 struct append {
 	struct msg	  msg;		/* free for `done` to post it onwards */
 	struct append	 *next;		/* the store's */
 	struct frame	**frames;	/* the store takes one reference of each */
-	size_t		  n;		/* 1 to 1000 */
+	size_t		  n;		/* 1 to 1000; with what follows here, 0 */
+	const struct store_revocation *revocation;	/* or NULL; kept until `done` */
+	int64_t		  forget_ms;	/* or 0: drop revocations of then and before */
 	size_t		  bytes;	/* of all frames */
 	bool		  has_key;
 	unsigned char	  key[STORE_HASH_BYTES];

@@ -161,6 +161,7 @@ tool_extent(struct db *db, struct store_extent *out)
 		    "SELECT count(*) FROM topic WHERE empty = 1", 0),
 		.segments = (uint64_t)db_int(db, "SELECT count(*) FROM segment", 0),
 		.keys = (uint64_t)db_int(db, "SELECT count(*) FROM idempotency", 0),
+		.revocations = (uint64_t)db_int(db, "SELECT count(*) FROM revocation", 0),
 		.pruned = (uint64_t)db_int(db, "SELECT pruned FROM state", 0),
 		.oldest_ms = db_int(db, "SELECT time FROM event ORDER BY seq LIMIT 1", 0),
 		.newest_ms = db_int(db,

@@ -244,6 +244,9 @@ store_export(const char *path, struct store_export *x, const struct store_progre
 		    sqlite3_errmsg(rd.db.h));
 	else {
 		find_ends(&rd);
+		if (x->revoked != NULL)
+			x->revocations_lost = !revoke_salvage(&rd.db, x->revoked,
+			    x->arg, &x->forgotten_ms);
 		if (!x->has_after || find_begin(&rd, why, sizeof(why)) == 0)
 			rc = read_all(&rd, p, why, sizeof(why));
 	}

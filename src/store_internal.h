@@ -46,7 +46,8 @@
 	X(event_time) X(event_scan) X(event_oldest) X(event_last_seq)	\
 	X(segment_put) X(segment_delete) X(segment_all)			\
 	X(segment_at_time) X(idem_insert) X(idem_all) X(idem_trim)	\
-	X(state_get) X(state_put)
+	X(state_get) X(state_put)					\
+	X(revoke_put) X(revoke_all) X(revoke_state) X(revoke_note) X(revoke_forget)
 
 enum statement {
 #define X(name) S_##name,
@@ -276,6 +277,7 @@ struct epoch	*store_epochs(struct db *db, size_t *n, bool *damaged);
 int64_t		 row_sum(const struct row *r);
 void		 row_of_frame(const struct frame *f, struct row *r);
 void		 row_read(sqlite3_stmt *s, struct row *r); /* all but id and topic */
+int64_t		 revocation_sum(const struct store_revocation *r);
 bool		 row_is_whole(const struct row *r, uint64_t summed);
 uint32_t	 epoch_of(const struct epoch *epochs, size_t n, uint64_t seq);
 
@@ -364,6 +366,15 @@ void		 idem_expire(struct store *st, int64_t now_ms);
 void		 idem_settle(struct store *st, bool keep);
 /* Up to so many rows go, of keys that memory has dropped.  SQLITE_DONE or an error. */
 int		 idem_trim(struct store *st, size_t rows);
+
+/* store_revoke.c, within the writer's transaction: what the append says of revocations.
+ * SQLITE_DONE or an error. */
+int		 revoke_stage(struct store *st, const struct append *a);
+/* Salvage: whatever can be read; true: all of it. */
+bool		 revoke_salvage(struct db *db, void (*take)(void *arg,
+		    const struct store_revocation *r), void *arg, int64_t *forgotten_ms);
+/* One row of revoke_all; false: it is damaged. */
+bool		 revoke_read(sqlite3_stmt *q, struct store_revocation *r);
 
 /* store_cache.c: the reader's thread. */
 struct cache	*cache_new(size_t max_bytes);	/* NULL: no memory */

@@ -57,6 +57,19 @@ row_sum(const struct row *r)
 	return out;
 }
 
+int64_t
+revocation_sum(const struct store_revocation *r)
+{
+	uint64_t h = 0x66616e6661726532u, sum;
+	int64_t out;
+
+	h = mix(h, (uint64_t)r->kind);
+	h = mix(h, (uint64_t)r->time_ms);
+	sum = mix_bytes(h, (const char *)r->key, sizeof(r->key));
+	memcpy(&out, &sum, sizeof(out));
+	return out;
+}
+
 void
 row_of_frame(const struct frame *f, struct row *r)
 {

@@ -18,6 +18,7 @@
 static const char *const migrations[] = {
 	sql_0001_log,
 	sql_0002_sum,
+	sql_0003_revocation,
 };
 #define NMIGRATIONS	((int)(sizeof(migrations) / sizeof(migrations[0])))
 

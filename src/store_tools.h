@@ -21,10 +21,12 @@ struct store_progress {
 	void	(*show)(void *arg, const char *what, uint64_t done, uint64_t of);
 };
 
+struct store_revocation;
+
 /* What a log holds. */
 struct store_extent {
 	uint64_t	 events, bytes;		/* of payload, as retention counts them */
-	uint64_t	 topics, topics_empty, epochs, segments, keys;
+	uint64_t	 topics, topics_empty, epochs, segments, keys, revocations;
 	struct event_id	 oldest, newest;	/* seq 0: no events */
 	int64_t		 oldest_ms, newest_ms;
 	uint64_t	 pruned;		/* highest seq that ever was */
@@ -62,8 +64,12 @@ struct store_export {
 	bool		 salvage;	/* a damaged log: go on behind the damage */
 	/* false stops, and that is no failure. */
 	bool		(*take)(void *arg, const struct store_event *e);
+	/* Salvage: the revocations, before the events; or NULL. */
+	void		(*revoked)(void *arg, const struct store_revocation *r);
 	void		*arg;
 	/* answered */
+	int64_t		 forgotten_ms;	/* salvage: store_load_revocations() has it */
+	bool		 revocations_lost;	/* salvage: some could not be read */
 	uint64_t	 taken;		/* events */
 	bool		 gap;		/* some behind `after` were pruned */
 	uint64_t	 damaged;	/* salvage: rows whose sums are wrong: left out */

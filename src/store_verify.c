@@ -3,7 +3,7 @@
  *
  * Everything is looked at in one read transaction: SQLite's own check of the pages; that
  * the schema is ours; then each row once, in order, against its sum, its topic's chain
- * (store.h, rules 2 and 3), its segment's counters and the marks; then the keys.  A row
+ * (store.h, rules 2 and 3), its segment's counters and the marks; then the keys and the revocations.  A row
  * that is damaged is told once: what follows in its topic is not blamed for it.
  */
 #include "config.h"
@@ -488,6 +488,27 @@ check_keys(struct check *c)
 	check_end(c, q, rc, "keys");
 }
 
+/* --- revocations --- */
+
+static void
+check_revocations(struct check *c)
+{
+	struct store_revocation r;
+	uint64_t bad = 0;
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = ask(c, "SELECT key, kind, time, sum FROM revocation")) == NULL)
+		return;
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		bad += !revoke_read(q, &r);
+		c->out->revocations++;
+	}
+	if (bad > 0)
+		tell(c, "revocations: %" PRIu64 " are damaged", bad);
+	check_end(c, q, rc, "revocations");
+}
+
 int
 store_verify(const char *path, const struct store_progress *p,
     void (*fault)(void *arg, const char *text), void *arg, uint64_t *faults,
@@ -507,7 +528,7 @@ store_verify(const char *path, const struct store_progress *p,
 	}
 	if (tool_extent(&db, out) == -1)
 		*out = (struct store_extent){ .events = 0 };
-	out->segments = out->keys = 0;		/* counted here */
+	out->segments = out->keys = out->revocations = 0;		/* counted here */
 	check_pages(&c);
 	(void)store_compare(&db, note_fault, &c);
 	check_state(&c);
@@ -519,6 +540,7 @@ store_verify(const char *path, const struct store_progress *p,
 	}
 	check_events(&c);
 	check_keys(&c);
+	check_revocations(&c);
 	*faults = c.faults;
 	rc = 0;
 out:

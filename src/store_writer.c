@@ -141,6 +141,8 @@ stage(struct store *st, struct batch *b, struct append *a, int64_t now_ms)
 	int rc;
 
 	a->result = APPEND_OK;
+	if (a->n == 0)
+		return revoke_stage(st, a);
 	if (a->has_key &&
 	    (e = map_get(st->idem, a->key, STORE_HASH_BYTES)) != NULL &&
 	    e->time > store_age_ms(st) - IDEM_TTL_MS) {
@@ -290,7 +292,7 @@ publish_batch(struct store *st, struct batch *b)
 	}
 	for (a = b->appends; a != NULL; a = next) {
 		next = a->next;
-		if (a->result == APPEND_OK) {
+		if (a->result == APPEND_OK && a->n > 0) {
 			/* NOLINTNEXTLINE(clang-analyzer-core*): committed() fills it */
 			a->subscribers = b->subscribers[at];
 			at += a->n;

@@ -28,6 +28,7 @@
 #define IOV_MAX_ENTRIES	64
 #define SHARE_BYTES	(256 * 1024)	/* one stream's share of a pass */
 #define EXPIRING_MS	30000
+#define CUT_MS		800		/* for fanfare.close to leave, when revoked */
 #define LOOKS		4		/* in stream.stall */
 
 struct stream *
@@ -48,6 +49,33 @@ stream_new(const struct stream_ask *ask)
 	return s;
 }
 
+static const char *
+keep(char **at, const char *text)
+{
+	const char *kept = *at;
+
+	if (text == NULL)
+		return NULL;
+	*at = stpcpy(*at, text) + 1;
+	return kept;
+}
+
+struct stream_who *
+stream_who_new(const char *sub, const char *jti, const char *issuer)
+{
+	struct stream_who *w;
+	char *at;
+
+	if ((w = malloc(sizeof(*w) + (sub != NULL ? strlen(sub) + 1 : 0) +
+	    (jti != NULL ? strlen(jti) + 1 : 0) + strlen(issuer) + 1)) == NULL)
+		return NULL;
+	at = w->text;
+	w->sub = keep(&at, sub);
+	w->jti = keep(&at, jti);
+	w->issuer = keep(&at, issuer);
+	return w;
+}
+
 void
 stream_free(struct stream *s)
 {
@@ -61,6 +89,7 @@ stream_free(struct stream *s)
 		free(s->q);
 	page_job_free(s->job);
 	topics_unref(s->ask.topics);
+	free(s->who);
 	s->magic = 0;
 	free(s);
 }
@@ -389,13 +418,19 @@ stalled_at(const struct stream_env *env, const struct stream *s)
 
 /* Its peer takes nothing, so what the kernel still has for it is not kept either. */
 static void
+reset(struct stream_env *env, struct stream *s)
+{
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	stream_kill(env, s);
+}
+
+static void
 abandon(struct stream_env *env, struct stream *s)
 {
-	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-
 	metric_add(METRIC_STREAMS_STALLED, 1);
-	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	stream_kill(env, s);
+	reset(env, s);
 }
 
 void
@@ -510,6 +545,13 @@ stream_end(struct stream_env *env, struct stream *s, enum close_reason why,
 		return;
 	s->state = STREAM_ENDING;
 	stream_set_dirty(env, s);
+	if (why != CLOSE_REVOKED)
+		return;
+	/* Who does not read must not hold on to what was taken from him. */
+	metric_add(METRIC_REVOKED_STREAMS, 1);
+	s->cut = true;
+	s->end_at = env->now_ms + CUT_MS;
+	env->retime(env, s);
 }
 
 /* 30 s before the end, or a tenth of what was left when it came. */
@@ -630,6 +672,10 @@ stream_timer(struct stream_env *env, struct stream *s)
 		    (long long)(s->ask.expires_ms - env->wall_ms));
 		stream_queue_control(env, s, ENTRY_EXPIRING, "fanfare.expiring", NULL, &b);
 		buf_fini(&b);
+	}
+	if (s->cut && env->now_ms >= s->end_at) {
+		reset(env, s);
+		return;
 	}
 	if (s->end_at != 0 && env->now_ms >= s->end_at)
 		stream_end(env, s, CLOSE_DRAIN, "the server is restarting",

@@ -62,11 +62,21 @@ struct stream_ask {
 	size_t		 replay;	/* 0: none */
 	int64_t		 since_ms;	/* wall clock; 0: none */
 	uint64_t	 key_id;	/* of the key that vouches; 0 = none needed */
-	bool		 revoked;	/* that key went before the stream had a shard */
+	/* Why its credential counts no more, since before it had a shard; or NULL. */
+	const char	*revoked;
 	char		 requested[64];	/* the cursor as sent, if it is printable */
 	struct guest	 guest;		/* whose limits it counts against */
 };
 
+/* Whose token opened it, for those who ask or revoke. */
+struct stream_who {
+	const char	*sub, *jti;	/* NULL: none */
+	const char	*issuer;	/* the section's name */
+	char		 text[];
+};
+
+#define STREAM_KEY_GONE	"the key that vouched for it is gone"
+#define STREAM_REVOKED	"the token was revoked"
 #define STREAM_INLINE	4
 
 /* In order of how often it is used: an event for a quiet stream touches what comes
@@ -83,6 +93,7 @@ struct stream {
 	bool		 moved;		/* the cursor is no longer what was asked */
 	bool		 gapped;	/* some gap was announced */
 	bool		 live_told, expiring_told;
+	bool		 cut;		/* revoked: at end_at it has gone, told or not */
 	bool		 counted;	/* not too far behind, as of this catching up */
 	uint64_t	 cursor;
 
@@ -112,7 +123,10 @@ struct stream {
 	int		 unacked;	/* bytes */
 	int64_t		 look_at, acked_at;	/* the next look; when some were */
 
-	TAILQ_ENTRY(stream) all, ready, dead;
+	TAILQ_ENTRY(stream) all;
+	uint64_t	 number;	/* of its shard's, rising */
+	struct stream_who *who;		/* NULL: opened without a token */
+	TAILQ_ENTRY(stream) ready, dead;
 	size_t		 nsubs;
 	struct sub	 subs[];	/* one for each name asked for */
 };
@@ -144,6 +158,8 @@ struct stream_env {
 
 /* Takes the reference in ask->topics, also on failure.  NULL: no memory. */
 struct stream	*stream_new(const struct stream_ask *ask);
+/* Returns new; NULL: no memory. */
+struct stream_who *stream_who_new(const char *sub, const char *jti, const char *issuer);
 /* Before it has a shard, or after stream_fini(). */
 void		 stream_free(struct stream *s);
 

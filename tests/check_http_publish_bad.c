@@ -227,7 +227,7 @@ static const struct request requests[] = {
 	{ "POST", "//publish", AUTH AS_JSON, ONE, 404, "not_found", "" },
 	{ "POST", "/publish%00", AUTH AS_JSON, ONE, 404, "not_found", "" },
 	{ "GET", "/metrics", AUTH, NULL, 404, "not_found", "" },
-	{ "GET", "/stats", AUTH, NULL, 404, "not_found", "" },
+	{ "GET", "/stats", "", NULL, 401, "token_missing", "" },
 	{ "GET", "/../etc/passwd", AUTH, NULL, 404, "not_found", "" },
 };
 

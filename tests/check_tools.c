@@ -313,6 +313,7 @@ static const struct {
 	{ "INSERT INTO idempotency VALUES (6, 1, 1, x'00', zeroblob(16))", "keys" },
 	{ "INSERT INTO idempotency VALUES (6, 0, 1, zeroblob(16), zeroblob(16))",
 	    "keys" },
+	{ "INSERT INTO revocation VALUES (zeroblob(16), 0, 1, 5)", "revocations" },
 	{ "CREATE TABLE mine (x)", "schema" },
 	{ "DROP INDEX topic_empty", "schema" },
 	{ "DROP TABLE idempotency; CREATE TABLE idempotency (seq INTEGER PRIMARY KEY, "

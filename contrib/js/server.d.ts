@@ -57,6 +57,31 @@ export class Publisher {
 	publish(events: NewEvent[], options?: Omit<PublishOptions, 'event'>): Promise<PublishedBatch>
 	/** For a page's first paint; its `cursor` is where the page's stream goes on. */
 	history<Data = any>(topics: string | readonly string[], options?: HistoryOptions): Promise<History<Data>>
+	/** Ends the streams of this user, or of this token, and refuses what was issued up to now.
+	 *  When it resolves (within a second or two), a new token is good.  With an API key for all topics. */
+	revoke(whose: Revocation, options?: { signal?: AbortSignal }): Promise<{ ended: number }>
+	/** Who listens: all, or those that fit.  With an API key for all topics. */
+	streams(which?: { sub?: string; jti?: string; topic?: string }, options?: { signal?: AbortSignal }): Promise<Streams>
+}
+
+/** `issuer` is 'auth', or NAME of a section [auth.NAME]; without it all are meant. */
+export type Revocation = { sub: string; jti?: undefined; issuer?: string } | { jti: string; sub?: undefined; issuer?: string }
+
+export interface Streams {
+	count: number
+	/** 1,000 at most. */
+	streams: {
+		sub: string | null
+		jti: string | null
+		issuer: string | null
+		topics: string[]
+		address: string
+		opened: string
+		age_ms: number
+		/** Events that it has not been sent yet, at most. */
+		lag: number
+	}[]
+	truncated: boolean
 }
 
 export interface HistoryOptions {
@@ -71,6 +96,8 @@ export interface HistoryOptions {
 /** With FANFARE_URL and FANFARE_API_KEY from the environment. */
 export const publish: Publisher['publish']
 export const history: Publisher['history']
+export const revoke: Publisher['revoke']
+export const streams: Publisher['streams']
 
 export interface TokenClaims {
 	/** The user; `topics.authenticated = user/{sub}/**` opens their topics. */

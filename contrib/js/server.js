@@ -105,11 +105,28 @@ export class Publisher {
 				query.append(name, value);
 		return this.#request(`/history?${query}`, {}, signal);
 	}
+
+	// Its streams end within a second; the answer comes when a new token is good.
+	async revoke({ sub, jti, issuer }, { signal } = {}) {
+		return this.#request('/revoke', { method: 'POST', body: JSON.stringify({ sub, jti, issuer }),
+			headers: { 'content-type': 'application/json' } }, signal);
+	}
+
+	async streams({ sub, jti, topic } = {}, { signal } = {}) {
+		const query = new URLSearchParams();
+
+		for (const [name, value] of Object.entries({ sub, jti, topic }))
+			if (value !== undefined)
+				query.append(name, value);
+		return this.#request(`/streams?${query}`, {}, signal);
+	}
 }
 
 const house = new Publisher();
 export const publish = (...args) => house.publish(...args);
 export const history = (...args) => house.history(...args);
+export const revoke = (...args) => house.revoke(...args);
+export const streams = (...args) => house.streams(...args);
 
 const base64url = (bytes) => btoa(String.fromCharCode(...bytes))
 	.replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');

@@ -131,6 +131,26 @@ test('a minted token opens what it grants and nothing else', LIMIT, async () => 
 	assert.equal(await fetch(`${s.url}history?topic=user/42/a`, { headers: { authorization: `Bearer ${expired}` } }).then(async (r) => (await r.json()).code), 'token_expired');
 });
 
+test('a revoked user loses the streams, and has a new token that works', LIMIT, async () => {
+	const open = (token) => fetch(`${s.url}events?topic=user/77/**&token=${token}`);
+	const old = await mintToken({ sub: '77', jti: 'one' }, { secret });
+	const stream = await open(old);
+
+	assert.equal(stream.status, 200);
+	const { count, streams: rows, truncated } = await house.streams({ sub: '77', topic: 'user/77/**' });
+	assert.deepEqual([count, truncated, rows[0].jti, rows[0].issuer], [1, false, 'one', 'auth']);
+	assert.deepEqual(await house.revoke({ sub: '77' }), { ended: 1 });
+	assert.match(await stream.text(), /event: fanfare\.close\ndata: .*"revoked"/);
+	assert.equal((await open(old)).status, 401);
+	const fresh = await open(await mintToken({ sub: '77' }, { secret }));
+	assert.equal(fresh.status, 200);
+	await fresh.body.cancel();
+	assert.deepEqual(await house.revoke({ jti: 'two', issuer: 'auth' }), { ended: 0 });
+	await assert.rejects(house.revoke({ sub: '77', issuer: 'nobody' }), { status: 400, message: /nobody/ });
+	await assert.rejects(new Publisher({ url: s.url, key: await mintToken({ sub: '1', publish: ['**'] }, { secret }) })
+		.streams(), { status: 403, code: 'key_required' });
+});
+
 test('the environment is enough', LIMIT, async () => {
 	Object.assign(process.env, { FANFARE_URL: s.url, FANFARE_API_KEY: s.key, FANFARE_AUTH_KEY: secret });
 	const { id } = await publish('env', { n: 1 });
