@@ -213,22 +213,6 @@ method_bit(const char *method)
 	    strcmp(method, "OPTIONS") == 0 ? METHOD_OPTIONS : 0;
 }
 
-static enum answer
-preflight(struct request *rq)
-{
-	const char *headers[] = {
-		"Allow", rq->route->allow,
-		"Access-Control-Allow-Methods", rq->route->allow,
-		"Access-Control-Allow-Headers", ("authorization, content-type, "
-		    "cache-control, last-event-id, idempotency-key"),
-		"Access-Control-Max-Age", "600",
-		NULL
-	};
-	struct buf none = { 0 };
-
-	return rq_answer(rq, 204, NULL, &none, headers);
-}
-
 /* What is asked for, and how: ANSWER_NOT_YET, or refused. */
 static enum answer
 read_head(struct request *rq)
@@ -242,7 +226,7 @@ read_head(struct request *rq)
 		    rq->uri, rq->listener->admin ? "/metrics, /stats, /healthz" :
 		    "/events, /history, /publish, /fanfare.js, /healthz");
 	if (bit == METHOD_OPTIONS)
-		return preflight(rq);
+		return origin_preflight(rq);
 	if (!(rq->route->methods & bit))
 		return rq_problemf(rq, PROBLEM_METHOD, "use %s on %s, not %.20s",
 		    rq->route->allow, rq->route->path, rq->method);

@@ -13,19 +13,38 @@
 #include "log.h"
 #include "metrics.h"
 
+/* Of what a client may make as long as it likes, in a line of the log. */
+#define METHOD_SHOWN	20
+#define PATH_SHOWN	120
+
 const char *
 rq_header(struct request *rq, const char *name)
 {
 	return MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name);
 }
 
-void
+bool
 rq_add_headers(struct request *rq, struct MHD_Response *r)
 {
 	/* Failures mean no memory; the response then goes without. */
-	(void)MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
 	(void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	access_cors(rq, r);
+	(void)MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	return origin_add_headers(rq, r);
+}
+
+/* What stands on everything but a stream and a publish that went well. */
+static void
+add_page_headers(struct request *rq, struct MHD_Response *r)
+{
+	if (MHD_get_response_header(r, "Cache-Control") == NULL)
+		(void)MHD_add_response_header(r, "Cache-Control", "no-store");
+	/* No other page may so much as have it in its process. */
+	if (MHD_get_response_header(r, "Cross-Origin-Resource-Policy") == NULL)
+		(void)MHD_add_response_header(r, "Cross-Origin-Resource-Policy",
+		    "same-origin");
+	if (rq_add_headers(rq, r))
+		(void)MHD_add_response_header(r, "Access-Control-Expose-Headers",
+		    "ETag, Retry-After, WWW-Authenticate");
 }
 
 enum answer
@@ -55,15 +74,14 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 		(void)MHD_add_response_header(r, "Content-Type", type);
 	for (; headers != NULL && headers[0] != NULL; headers += 2)
 		(void)MHD_add_response_header(r, headers[0], headers[1]);
-	/* What only matters to a browser that reads; each header costs a publish. */
-	if (status == 200 && rq->append != NULL)
-		access_cors(rq, r);
-	else {
-		if (MHD_get_response_header(r, "Cache-Control") == NULL)
-			(void)MHD_add_response_header(r, "Cache-Control",
-			    "no-store");
-		rq_add_headers(rq, r);
-	}
+	/* Each header costs a publish, and an EventSource cannot read any. */
+	if (status == 200 && rq->append != NULL) {
+		(void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+		(void)origin_add_headers(rq, r);
+	} else if (type != NULL && strcmp(type, "text/event-stream") == 0)
+		(void)rq_add_headers(rq, r);
+	else
+		add_page_headers(rq, r);
 	if (rq->http->leaving)
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (rq->deferring) {
@@ -100,9 +118,10 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	size_t n = 0;
 
 	draw_ref(rq);
-	log_info("http: %u %s ref=%s %s %.*s from %s%s%s", status,
-	    problem_code(p), rq->ref, rq->method, (int)rq->path_len, rq->uri,
-	    access_peer(rq), why != NULL || detail != NULL ? ": " : "",
+	log_info("http: %u %s ref=%s %.*s %.*s%s from %s%s%s", status,
+	    problem_code(p), rq->ref, METHOD_SHOWN, rq->method,
+	    rq->path_len < PATH_SHOWN ? (int)rq->path_len : PATH_SHOWN, rq->uri,
+	    rq->path_len > PATH_SHOWN ? "..." : "", access_peer(rq), why != NULL || detail != NULL ? ": " : "",
 	    why != NULL ? why : detail != NULL ? detail : "");
 	if (status == 401 || status == 403) {
 		metric_add(METRIC_AUTH_REFUSED, 1);

@@ -153,8 +153,8 @@ enum answer	 rq_suspend(struct request *rq);
 /* Wait for rq->append to be committed: it goes to the store with all others that came
  * with it. */
 enum answer	 rq_append(struct request *rq);
-/* Add CORS and the like to a response. */
-void		 rq_add_headers(struct request *rq, struct MHD_Response *r);
+/* What browsers go by; true: the page that asks may read it. */
+bool		 rq_add_headers(struct request *rq, struct MHD_Response *r);
 /* Verify what the request brought.  True: rq->id is filled.  False: answered, or it has
  * to wait (ANSWER_LATER) and to ask again then; *a tells. */
 bool		 rq_verify(struct request *rq, enum auth_use use, enum answer *a);
@@ -179,10 +179,17 @@ bool		 rq_duration(struct request *rq, const char *name, int64_t *out,
 bool		 rq_choice(struct request *rq, const char *name,
 		    const char *const *words, int *out, enum answer *a);
 
-/* http_access.c */
-void		 access_cors(struct request *rq, struct MHD_Response *r);
+/* http_origin.c */
 bool		 access_origin_allowed(const struct http_conf *c,
 		    const char *origin);
+/* What lets the asking page read the answer; false: nothing does. */
+bool		 origin_add_headers(struct request *rq, struct MHD_Response *r);
+/* OPTIONS, of a route. */
+enum answer	 origin_preflight(struct request *rq);
+/* May a cookie count, that the browser sent along for whichever page asks? */
+bool		 origin_vouches(struct request *rq);
+
+/* http_access.c */
 /* The client's address, or what a trusted proxy says it is; found when first asked. */
 const char	*access_peer(struct request *rq);
 /* Put the nearest untrusted address of an X-Forwarded-For that a trusted peer sent into
