@@ -244,6 +244,179 @@ START_TEST(I4_the_admin_listener_is_for_no_page)
 }
 END_TEST
 
+/* ---- the headers of everything ---- */
+
+START_TEST(every_answer_says_how_it_may_be_used)
+{
+	/* Of a 401 and 403: `challenge` completes WWW-Authenticate. */
+	static const struct { const char *method, *path, *headers, *body; int status;
+	    const char *cache, *policy, *challenge; } rows[] = {
+		{ "GET", "/events?topic=public/a", "", NULL, 200,
+		    "no-store, no-transform", NULL, NULL },
+		{ "GET", "/events?topic=a&errors=event", "", NULL, 200,
+		    "no-store, no-transform", NULL, NULL },
+		{ "GET", "/events?topic=a", "", NULL, 401, "no-store", "same-origin", "" },
+		{ "GET", "/events?topic=a&token=x", "", NULL, 401, "no-store",
+		    "same-origin", ", error=\"invalid_token\"" },
+		{ "GET", "/history?topic=b", BEARER "%s\r\n", NULL, 403, "no-store",
+		    "same-origin", ", error=\"insufficient_scope\"" },
+		{ "POST", "/publish?topic=a", BEARER "%s\r\n", "x", 403, "no-store",
+		    "same-origin", ", error=\"insufficient_scope\"" },
+		{ "POST", "/publish?topic=a", "", "x", 401, "no-store", "same-origin", "" },
+		{ "GET", "/history?topic=public/a", "", NULL, 200,
+		    "no-cache, no-transform", "same-origin", NULL },
+		{ "GET", "/history?topic=a", BEARER "%s\r\n", NULL, 200,
+		    "private, no-cache, no-transform", "same-origin", NULL },
+		{ "GET", "/history?topic=a", BEARER "%s\r\nIf-None-Match: *\r\n", NULL,
+		    304, "private, no-cache, no-transform", "same-origin", NULL },
+		{ "GET", "/history", "", NULL, 400, "no-store", "same-origin", NULL },
+		{ "GET", "/nowhere", "", NULL, 404, "no-store", "same-origin", NULL },
+		{ "PUT", "/publish", "", "", 405, "no-store", "same-origin", NULL },
+		{ "GET", "/healthz", "", NULL, 200, "no-store", "same-origin", NULL },
+		{ "GET", "/fanfare.js", "", NULL, 200, "no-cache", "cross-origin", NULL },
+		{ "OPTIONS", "/publish", "", NULL, 204, "no-store", "same-origin", NULL },
+	};
+	struct server *s = server_start("--topics.public=public/**", NULL);
+	char *jwt = token_for(600, NULL, "a"), *what, *at, *headers;
+	struct answer *a;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		what = fmt("%s %s", rows[i].method, rows[i].path);
+		headers = fmt("%s", rows[i].headers);
+		if ((at = strstr(headers, "%s")) != NULL)
+			headers = fmt("%.*s%s%s", (int)(at - headers), headers, jwt,
+			    at + 2);
+		if (rows[i].status == 200 && strstr(rows[i].path, "/events") != NULL)
+			a = &stream_open(s, rows[i].path, headers)->head;
+		else
+			a = ask(s, rows[i].method, rows[i].path, headers, rows[i].body,
+			    rows[i].body != NULL ? strlen(rows[i].body) : 0);
+		ck_assert_msg(a->status == rows[i].status, "%s: %d", what, a->status);
+		must_say(a, "X-Content-Type-Options", "nosniff", what);
+		must_say(a, "Referrer-Policy", "no-referrer", what);
+		must_say(a, "Cache-Control", rows[i].cache, what);
+		must_say(a, "Cross-Origin-Resource-Policy", rows[i].policy, what);
+		must_say(a, "WWW-Authenticate", rows[i].challenge == NULL ? NULL :
+		    fmt("Bearer realm=\"fanfare\"%s", rows[i].challenge), what);
+		/* No versions: neither ours nor the library's. */
+		must_say(a, "Server", NULL, what);
+	}
+	a = post(s, "/publish?topic=a", AUTH, "x");
+	must_say(a, "X-Content-Type-Options", "nosniff", "a publish");
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* ---- I3 ---- */
+
+/* What a page of a stranger's can have a browser send, with everything it may add. */
+START_TEST(I3_neither_a_cookie_nor_a_token_in_an_address_publishes)
+{
+	static const char *const types[] = { "", "Content-Type: text/plain\r\n",
+	    "Content-Type: text/plain;charset=UTF-8\r\n",
+	    "Content-Type: application/x-www-form-urlencoded\r\n",
+	    "Content-Type: multipart/form-data; boundary=x\r\n", AS_JSON,
+	    "Content-Type: application/x-ndjson\r\n" };
+	static const char *const bodies[] = { "{\"topic\":\"a\",\"data\":\"evil\"}",
+	    "topic=a&data=evil", "[{\"topic\":\"a\",\"data\":\"evil\"}]",
+	    "{\"topic\":\"a\",\"data\":\"evil\",\"x=\":\"\"}", "" };
+	static const char *const from[] = { "", "Origin: " ALLOWED "\r\n",
+	    "Origin: null\r\n", "Origin: https://evil.test\r\n"
+	    "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n",
+	    "Sec-Fetch-Site: same-origin\r\n",
+	    "Authorization: Basic ZmZrX3g6\r\n", "Authorization: \r\n",
+	    "X-HTTP-Method-Override: POST\r\n" };
+	struct server *s = server_start("--server.cors_origins=" ALLOWED,
+	    "--topics.public=a", NULL);
+	char *jwt = token_for(600, "**", "**"), *paths[6], *cookies[4];
+	json_t *j;
+
+	paths[0] = fmt("/publish");
+	paths[1] = fmt("/publish?topic=a");
+	paths[2] = fmt("/publish?topic=a&token=%s", jwt);
+	paths[3] = fmt("/publish?topic=a&token=%s", API_KEY);
+	paths[4] = fmt("/publish?topic=a&access_token=%s&authorization=Bearer+%s", jwt,
+	    jwt);
+	paths[5] = fmt("/publish?token=%s", jwt);
+	cookies[0] = fmt("%s", "");
+	cookies[1] = fmt("Cookie: fanfare_token=%s\r\n", jwt);
+	cookies[2] = fmt("Cookie: fanfare_token=%s; Authorization=Bearer %s\r\n",
+	    API_KEY, API_KEY);
+	cookies[3] = fmt("Cookie: x=1\r\nCookie: fanfare_token=\"%s\"\r\n", jwt);
+	for (size_t p = 0; p < 6; p++)
+		for (size_t c = 0; c < 4; c++)
+			for (size_t f = 0; f < sizeof from / sizeof *from; f++)
+				for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+					const char *body = bodies[(f + t) % 5];
+
+					is_problem(post(s, paths[p], fmt("%s%s%s",
+					    cookies[c], from[f], types[t]), body), 401,
+					    "token_missing", "", fmt("%s %s%s%s",
+					    paths[p], cookies[c], from[f], types[t]));
+				}
+	/* In the body it is no field, whoever sends it. */
+	is_problem(post(s, "/publish", "Content-Type: application/x-www-form-urlencoded"
+	    "\r\n", fmt("topic=a&data=evil&token=%s", jwt)), 401, "token_missing", "",
+	    "a token in a form");
+	is_problem(post(s, "/publish", AUTH "Content-Type: "
+	    "application/x-www-form-urlencoded\r\n", fmt("topic=a&data=x&token=%s",
+	    jwt)), 400, "malformed", "token", "a token in a form");
+	j = history(s, "topic=a");
+	ck_assert_uint_eq(json_array_size(json_object_get(j, "events")), 0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* Whose cookie counts for reading. */
+START_TEST(I3_a_cookie_counts_for_pages_of_ours_and_of_configured_origins)
+{
+	struct row *rows, *r;
+	size_t n;
+	struct server *s = NULL;
+	const char *conf = "";
+	char *cookie = fmt("Cookie: fanfare_token=%s\r\n", token_for(600, NULL, "a"));
+
+	rows = table_read("cookies.txt", 5, &n);
+	for (r = rows; r < rows + n; r++) {
+		bool welcome = strcmp(r->cell[4], "yes") == 0;
+		char *headers = fmt("%s", cookie), *what, *request;
+		static const char *const names[] = { "Origin", "Sec-Fetch-Site", "Host" };
+		struct http *h;
+		struct answer *a;
+
+		if (strcmp(conf, r->cell[0]) != 0) {
+			if (s != NULL)
+				ck_assert_int_eq(server_stop(s), 0);
+			conf = r->cell[0];
+			s = server_start(fmt("--server.cors_origins=%s", conf), NULL);
+		}
+		h = http_open(s);
+		for (int i = 0; i < 3; i++)
+			if (strcmp(r->cell[1 + i], "-") != 0)
+				headers = fmt("%s%s: %s\r\n", headers, names[i],
+				    r->cell[1 + i]);
+		what = fmt("line %u: %s", r->line, headers);
+		request = fmt("GET /history?topic=a HTTP/1.1\r\n%s\r\n", headers);
+		ck_assert_int_eq(try_http_write(h, request, strlen(request)), 0);
+		ck_assert_ptr_nonnull(a = try_http_receive(h, SOON));
+		ck_assert_msg(a->status == (welcome ? 200 : 401), "%s: %d", what,
+		    a->status);
+		answer_free(a);
+		http_close(h);
+	}
+	ck_assert_int_eq(server_stop(s), 0);
+	s = server_start("--server.cors_origins=" ALLOWED, NULL);
+	/* On streams too, and where it does not count a good token does. */
+	is_problem(get(s, "/events?topic=a", fmt("%sOrigin: https://evil.test\r\n",
+	    cookie)), 401, "token_missing", "", "a stream for a stranger's page");
+	expect_live(stream_open(s, "/events?topic=a", fmt("%sOrigin: " ALLOWED "\r\n",
+	    cookie)), false);
+	expect_live(stream_open(s, "/events?topic=a", fmt("%sOrigin: https://evil.test\r\n"
+	    BEARER "%s\r\n", cookie, token_for(600, NULL, "a"))), false);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -254,6 +427,12 @@ suite(void)
 	    I4_an_answer_is_for_the_origins_that_are_configured_and_no_other);
 	tcase_add_test(tc, I4_a_page_may_read_why_there_is_no_room_and_what_is_forbidden);
 	tcase_add_test(tc, I4_the_admin_listener_is_for_no_page);
+	tc = harness_case(su, "headers", 40);
+	tcase_add_test(tc, every_answer_says_how_it_may_be_used);
+	tc = harness_case(su, "cookies", 60);
+	tcase_add_test(tc, I3_neither_a_cookie_nor_a_token_in_an_address_publishes);
+	tcase_add_test(tc,
+	    I3_a_cookie_counts_for_pages_of_ours_and_of_configured_origins);
 	return su;
 }
 
