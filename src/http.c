@@ -221,9 +221,10 @@ read_head(struct request *rq)
 	unsigned int bit = method_bit(rq->method);
 
 	if ((rq->route = find_route(rq)) == NULL)
-		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
-		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),
-		    rq->uri, rq->listener->admin ? "/metrics, /stats, /healthz" :
+		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s%s here; "
+		    "fanfare serves %s", (int)rq_path_shown(rq), rq->uri,
+		    rq_path_shown(rq) < rq->path_len ? "..." : "",
+		    rq->listener->admin ? "/metrics, /stats, /healthz" :
 		    "/events, /history, /publish, /fanfare.js, /healthz");
 	if (bit == METHOD_OPTIONS)
 		return origin_preflight(rq);

@@ -94,6 +94,21 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 	return ok == MHD_YES ? ANSWERED : ANSWER_FAILED;
 }
 
+/* How much of the path may be told: not all of a long one, and nothing from where a
+ * credential seems to begin, put there by mistake. */
+size_t
+rq_path_shown(const struct request *rq)
+{
+	static const char *const marks[] = { "ffk_", "eyJ", "token" };
+	size_t len = rq->path_len < PATH_SHOWN ? rq->path_len : PATH_SHOWN;
+	const char *at;
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if ((at = memmem(rq->uri, len, marks[i], strlen(marks[i]))) != NULL)
+			len = (size_t)(at - rq->uri);
+	return len;
+}
+
 /* Drawn for a problem only: random bytes are a system call. */
 static void
 draw_ref(struct request *rq)
@@ -115,13 +130,12 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	struct buf b = { 0 }, said = { 0 };
 	unsigned int status = problem_status(p);
 	enum answer a;
-	size_t n = 0;
+	size_t n = 0, shown = rq_path_shown(rq);
 
 	draw_ref(rq);
 	log_info("http: %u %s ref=%s %.*s %.*s%s from %s%s%s", status,
 	    problem_code(p), rq->ref, METHOD_SHOWN, rq->method,
-	    rq->path_len < PATH_SHOWN ? (int)rq->path_len : PATH_SHOWN, rq->uri,
-	    rq->path_len > PATH_SHOWN ? "..." : "", access_peer(rq), why != NULL || detail != NULL ? ": " : "",
+	    (int)shown, rq->uri, shown < rq->path_len ? "..." : "", access_peer(rq), why != NULL || detail != NULL ? ": " : "",
 	    why != NULL ? why : detail != NULL ? detail : "");
 	if (status == 401 || status == 403) {
 		metric_add(METRIC_AUTH_REFUSED, 1);
