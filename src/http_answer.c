@@ -13,9 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 
-/* Of what a client may make as long as it likes, in a line of the log. */
-#define METHOD_SHOWN	20
-#define PATH_SHOWN	120
+#define PATH_SHOWN	120		/* bytes of it in a message */
 
 const char *
 rq_header(struct request *rq, const char *name)
@@ -135,7 +133,8 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	draw_ref(rq);
 	log_info("http: %u %s ref=%s %.*s %.*s%s from %s%s%s", status,
 	    problem_code(p), rq->ref, METHOD_SHOWN, rq->method,
-	    (int)shown, rq->uri, shown < rq->path_len ? "..." : "", access_peer(rq), why != NULL || detail != NULL ? ": " : "",
+	    (int)shown, rq->uri, shown < rq->path_len ? "..." : "", access_peer(rq),
+	    why != NULL || detail != NULL ? ": " : "",
 	    why != NULL ? why : detail != NULL ? detail : "");
 	if (status == 401 || status == 403) {
 		metric_add(METRIC_AUTH_REFUSED, 1);

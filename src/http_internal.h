@@ -145,7 +145,8 @@ enum answer	 rq_problem(struct request *rq, enum problem p,
 		    const char *detail, const char *why, const char *topic);
 enum answer	 rq_problemf(struct request *rq, enum problem p,
 		    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* How many bytes of the path may stand in a message. */
+/* How many bytes of the path may stand in a message, and of the method. */
+#define METHOD_SHOWN	20
 size_t		 rq_path_shown(const struct request *rq);
 /* 403: `fmt` has one %s, where the topic goes. */
 enum answer	 rq_forbidden(struct request *rq, const char *topic,
