@@ -220,6 +220,9 @@ read_head(struct request *rq)
 	const char *why;
 	unsigned int bit = method_bit(rq->method);
 
+	if (!origin_host_is_ours(rq))
+		return rq_problemf(rq, PROBLEM_NOT_FOUND, "what listens on this machine "
+		    "alone is asked for by its address or as localhost");
 	if ((rq->route = find_route(rq)) == NULL)
 		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s%s here; "
 		    "fanfare serves %s", (int)rq_path_shown(rq), rq->uri,

@@ -189,6 +189,8 @@ bool		 access_origin_allowed(const struct http_conf *c,
 bool		 origin_add_headers(struct request *rq, struct MHD_Response *r);
 /* OPTIONS, of a route. */
 enum answer	 origin_preflight(struct request *rq);
+/* False: an admin listener on loopback is asked for by a name that a page could have. */
+bool		 origin_host_is_ours(struct request *rq);
 /* May a cookie count, that the browser sent along for whichever page asks? */
 bool		 origin_vouches(struct request *rq);
 

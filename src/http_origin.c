@@ -4,10 +4,14 @@
  * A browser lets a page read what another origin answers only where the answer names
  * that page's origin, and sends cookies along even where it does not.  So the answer
  * names an origin that is configured, to the last byte, and a cookie counts only with a
- * page of such an origin or of our own.  An origin given twice is nobody's.
+ * page of such an origin or of our own.  An origin given twice is nobody's.  And what
+ * listens for this machine alone is not reached by a name that somebody made up.
  */
 #include "config.h"
 
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -171,4 +175,40 @@ origin_vouches(struct request *rq)
 	host = rq_header(rq, "Host");
 	return authority != NULL && host != NULL &&
 	    strcasecmp(authority + 3, host) == 0;
+}
+
+/* A page whose name is made to lead to 127.0.0.1 is of the same origin as what listens
+ * there, for a browser.  The admin listener asks for no credential, so it has no names:
+ * an address, localhost, or what has no dot. */
+bool
+origin_host_is_ours(struct request *rq)
+{
+	static const char local[] = "localhost";
+	const char *host = rq_header(rq, "Host");
+	unsigned char a[sizeof(struct in6_addr)];
+	char name[INET6_ADDRSTRLEN];
+	const union MHD_ConnectionInfo *info;
+	size_t len;
+
+	if (!rq->listener->admin || host == NULL || *host == '[' ||
+	    !listen_is_local(rq->listener->fd))
+		return true;
+	/* No browser reaches a unix socket. */
+	info = MHD_get_connection_info(rq->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	if (info == NULL || info->client_addr == NULL ||
+	    info->client_addr->sa_family == AF_UNIX)
+		return true;
+	len = strcspn(host, ":");
+	if (len > 0 && host[len - 1] == '.')
+		len--;
+	if (memchr(host, '.', len) == NULL)
+		return true;
+	if (len > sizeof(local) && host[len - sizeof(local)] == '.' &&
+	    strncasecmp(host + len - sizeof(local) + 1, local, sizeof(local) - 1) == 0)
+		return true;
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, host, len);
+	name[len] = '\0';
+	return inet_pton(AF_INET, name, a) == 1;
 }

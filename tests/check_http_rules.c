@@ -244,6 +244,45 @@ START_TEST(I4_the_admin_listener_is_for_no_page)
 }
 END_TEST
 
+/* A page of a name that is made to lead here (DNS rebinding). */
+START_TEST(I5_the_admin_listener_on_loopback_has_no_name_that_a_page_could_have)
+{
+	static const struct { const char *host; int status; } rows[] = {
+		{ "127.0.0.1", 200 }, { "127.0.0.1:8081", 200 }, { "127.1.2.3:1", 200 },
+		{ "localhost", 200 }, { "LOCALHOST:8081", 200 }, { "localhost.", 200 },
+		{ "a.localhost:8081", 200 }, { "[::1]:8081", 200 }, { "fanfare", 200 },
+		{ "metrics:8081", 200 }, { "127.0.0.1.", 200 },
+		{ "evil.test", 404 }, { "evil.test:8081", 404 }, { "evil.test.", 404 },
+		{ "127.0.0.1.evil.test", 404 }, { "localhost.evil.test:8081", 404 },
+		{ "xlocalhost.test", 404 }, { "evil.xlocalhost", 404 },
+		{ "127.0.0.1.1", 404 }, { "0x7f.1", 404 },
+	};
+	struct server *s = server_start("--topics.public=a", NULL);
+	int port = s->port;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		for (int admin = 0; admin < 2; admin++) {
+			char *rq = fmt("GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n",
+			    rows[i].host);
+			struct http *h;
+			struct answer *a;
+			/* Behind a proxy the public one has whatever name. */
+			int want = admin ? rows[i].status : 200;
+
+			s->port = admin ? s->admin_port : port;
+			h = http_open(s);
+			ck_assert_int_eq(try_http_write(h, rq, strlen(rq)), 0);
+			ck_assert_ptr_nonnull(a = try_http_receive(h, SOON));
+			ck_assert_msg(a->status == want, "%s: %d", rows[i].host,
+			    a->status);
+			answer_free(a);
+			http_close(h);
+		}
+	s->port = port;
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- the headers of everything ---- */
 
 START_TEST(every_answer_says_how_it_may_be_used)
@@ -427,6 +466,8 @@ suite(void)
 	    I4_an_answer_is_for_the_origins_that_are_configured_and_no_other);
 	tcase_add_test(tc, I4_a_page_may_read_why_there_is_no_room_and_what_is_forbidden);
 	tcase_add_test(tc, I4_the_admin_listener_is_for_no_page);
+	tcase_add_test(tc,
+	    I5_the_admin_listener_on_loopback_has_no_name_that_a_page_could_have);
 	tc = harness_case(su, "headers", 40);
 	tcase_add_test(tc, every_answer_says_how_it_may_be_used);
 	tc = harness_case(su, "cookies", 60);
