@@ -536,6 +536,7 @@ auth_identify(struct auth_identity *id, struct auth_grants *g,
 	id->is_api_key = g->is_api_key;
 	id->use = use;
 	id->principal = g->principal;
+	id->rate = g->rate;
 	id->grants = g;
 	return 0;
 }

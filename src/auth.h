@@ -85,6 +85,8 @@ struct auth_identity {
 	uint64_t	 principal;	/* hash of who this is, for idempotency keys:
 					 * same key name, or same issuer and sub, or the
 					 * same token when there is no sub */
+	double		 rate;		/* events a second it may publish, as its
+					 * grants say; 0: they say nothing */
 	struct auth_grants *grants;	/* opaque; shared */
 };
 void	auth_identity_fini(struct auth_identity *id);
@@ -141,6 +143,7 @@ struct auth_mint {
 	const char *const	*subscribe;
 	const char		*sub;			/* or NULL */
 	int64_t			 lifetime_ms;
+	double			 rate;			/* events a second; 0: any */
 };
 /* Returns new the token signed with the house key, issuer and audience set as
  * configured; NULL with `err` when the house key cannot sign (a public key). */

@@ -350,6 +350,9 @@ explain_grants(const struct auth *a, const struct auth_grants *g,
 		(void)printf("  publish nothing: %s.publish is no\n", is->section);
 	else
 		put_list("publish to:", &g->publish, "(nothing)");
+	if (g->rate > 0 && g->publish.n > 0)
+		(void)printf("  publish %.9g events a second, or fewer if "
+		    "server.publish_rate says so\n", g->rate);
 	put_list("subscribe to:", &g->subscribe, "(nothing)");
 	open = g->publish.n + g->subscribe.n;
 	if (!g->is_api_key)

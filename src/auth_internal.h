@@ -120,6 +120,7 @@ struct auth_grants {
 	char		*sub;		/* not empty; NULL: none */
 	char		*iss;		/* while reading; NULL: none */
 	struct auth_patterns publish, subscribe;
+	double		 rate;		/* events a second to publish; 0: not said */
 	struct auth_claim *claims;	/* those that rules name */
 	size_t		 n_claims;
 };

@@ -81,6 +81,8 @@ mint_claims(const struct auth_issuer *is, const struct auth_mint *m,
 		ret |= json_object_set(grants, "publish", publish);
 	if (json_array_size(subscribe) > 0)
 		ret |= json_object_set(grants, "subscribe", subscribe);
+	if (m->rate > 0)
+		ret |= json_object_set_new(grants, "rate", json_real(m->rate));
 	if (json_object_size(grants) > 0)
 		ret |= json_object_set(claims, is->grants_claim, grants);
 	/* Memory aside, jansson refuses text that is not UTF-8. */

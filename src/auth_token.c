@@ -551,6 +551,22 @@ read_patterns(const struct auth_issuer *is, const json_t *grants,
 	return 0;
 }
 
+/* How fast it may publish, where the grants say so. */
+static int
+read_rate(const struct auth_issuer *is, const json_t *grants, double *rate,
+    struct auth_refusal *r)
+{
+	const json_t *v = json_object_get(grants, "rate");
+
+	if (v == NULL)
+		return 0;
+	*rate = json_number_value(v);	/* 0 when it is none */
+	if (!(*rate > 0 && isfinite(*rate)))
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "rate in claim %s is not "
+		    "a number of events a second, more than 0", is->grants_claim);
+	return 0;
+}
+
 static int
 check_grants(const struct auth_issuer *is, const json_t *v,
     struct auth_grants *g, struct auth_refusal *r)
@@ -561,7 +577,8 @@ check_grants(const struct auth_issuer *is, const json_t *v,
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim %s is not an "
 		    "object {\"publish\":[...],\"subscribe\":[...]}",
 		    is->grants_claim);
-	if (read_patterns(is, v, "publish", &g->publish, r) == -1)
+	if (read_rate(is, v, &g->rate, r) == -1 ||
+	    read_patterns(is, v, "publish", &g->publish, r) == -1)
 		return -1;
 	if (is->reads_only) {
 		auth_patterns_fini(&g->publish);

@@ -58,6 +58,7 @@ static const struct cli_option token_options[] = {
 	OPTION("subscribe", "PATTERN", "may subscribe there; may be repeated"),
 	OPTION("sub", "NAME", "whose it is: the claim sub"),
 	OPTION("expires", "TIME", "how long it is good for (1h)"),
+	OPTION("rate", "N", "may publish so many events a second, such as 0.5"),
 	HELP_OPTION, END_OF_OPTIONS
 };
 static const struct cli_option publish_options[] = {
@@ -115,7 +116,7 @@ static const struct cli_command commands[] = {
 	  "Print a new secret for auth.api_keys.\n",
 	  help_options, false, 0, 0, run_key },
 	{ "token", "[-c FILE] [--publish P ...] [--subscribe P ...] [--sub S] "
-	  "[--expires TIME]",
+	  "[--expires TIME] [--rate N]",
 	  "Print a token signed with auth.key of the configuration.\n",
 	  token_options, true, 0, 0, run_token },
 	{ "explain", "[-c FILE] TOKEN|-",
@@ -478,11 +479,23 @@ collect_patterns(const struct cli_call *call, const char *name,
 	return 0;
 }
 
+/* Digits, perhaps with a point among them; more than 0. */
+static bool
+parse_rate(const char *text, double *rate)
+{
+	char *end;
+
+	if (text[strspn(text, "0123456789.")] != '\0')
+		return false;
+	*rate = strtod(text, &end);
+	return end != text && *end == '\0' && *rate > 0 && *rate <= 1e12;
+}
+
 static int
 run_token(const struct cli_call *call)
 {
-	const char *expires = cli_value(call, "expires"), **publish,
-	    **subscribe;
+	const char *expires = cli_value(call, "expires"),
+	    *rate = cli_value(call, "rate"), **publish, **subscribe;
 	struct auth_mint mint = { .sub = cli_value(call, "sub"),
 	    .lifetime_ms = 3600 * 1000 };
 	struct auth *auth = NULL;
@@ -508,6 +521,11 @@ run_token(const struct cli_call *call)
 	    &mint.lifetime_ms) == -1 || mint.lifetime_ms < 1000)) {
 		(void)cli_usage(call, "--expires: \"%s\" is not a time of at "
 		    "least 1s, such as 15m, 1h or 30d", expires);
+		goto done;
+	}
+	if (rate != NULL && !parse_rate(rate, &mint.rate)) {
+		(void)cli_usage(call, "--rate: \"%s\" is not a number of events a "
+		    "second, more than 0, such as 5 or 0.5", rate);
 		goto done;
 	}
 	mint.publish = publish;

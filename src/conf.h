@@ -48,6 +48,9 @@ struct conf {
 	struct conf_list cors_origins, trusted_proxies;
 	uint64_t	 max_streams;		/* 0 = as descriptors allow */
 	uint64_t	 max_streams_per_ip;	/* 0 = no limit */
+	uint64_t	 max_streams_per_token;	/* the same */
+	uint64_t	 publish_rate;		/* events a second; 0 = no limit */
+	uint64_t	 publish_burst;		/* 0 = by the rate */
 	uint64_t	 max_event_bytes, max_body_bytes;
 	uint64_t	 threads;		/* 0 = one per core */
 	int64_t		 drain_time_ms;

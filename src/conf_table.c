@@ -72,7 +72,25 @@ const struct conf_option conf_table[] = {
 	  "allow." },
 	{ ROW("server.max_streams_per_ip", CONF_UINT, max_streams_per_ip),
 	  .def = "0", .max = 10000000,
-	  .help = "Streams at a time from one address; 0 for no limit." },
+	  .help = "Streams at a time from one address; 0 for no limit.  An IPv6 "
+	  "address counts with its whole /64, as one client has all of that." },
+	{ ROW("server.max_streams_per_token", CONF_UINT, max_streams_per_token),
+	  .def = "0", .max = 10000000,
+	  .help = "Streams at a time of one subject (the issuer and sub of its "
+	  "tokens; without a sub, of one token); 0 for no limit.  Not counted "
+	  "are those of API keys and those that need no token, as all of their "
+	  "topics are public." },
+	{ ROW("server.publish_rate", CONF_UINT, publish_rate),
+	  .def = "0", .max = 1000000,
+	  .help = "Events that each API key, and each subject of tokens, may "
+	  "publish in a second, repeated ones too; 0 for no limit.  Beyond that "
+	  "they get 429 with Retry-After.  A token may be given less: rate in "
+	  "its grants, see fanfare-tokens(7)." },
+	{ ROW("server.publish_burst", CONF_UINT, publish_burst),
+	  .def = "0", .max = 1000000,
+	  .help = "Events that each of them may publish at once after a pause, "
+	  "and so the largest batch, where a rate is set; 0 for as many as two "
+	  "seconds' worth, and 10 at least." },
 	{ ROW("server.max_event", CONF_SIZE, max_event_bytes),
 	  .def = "64k", .min = 256, .max = 64 * MB,
 	  .help = "The largest event that may be published." },

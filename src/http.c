@@ -168,7 +168,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 	assert(!rq->waiting);
 	(void)handoff_end(&rq->handoff);
 	if (rq->stream != NULL) {		/* never passed on */
-		hub_leave(rq->http->conf.hub, rq->stream->ask.peer);
+		hub_leave(rq->http->conf.hub, &rq->stream->ask.guest);
 		stream_free(rq->stream);
 	}
 	if (rq->append != NULL) {
@@ -176,6 +176,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 		free(rq->append);
 	}
 	page_job_free(rq->job);
+	rq->http->page_bytes -= rq->page_bytes;
 	if (rq->deferred != NULL)
 		MHD_destroy_response(rq->deferred);
 	auth_wait_fini(&rq->wait);
@@ -382,8 +383,12 @@ http_new(const struct http_conf *c, struct auth *auth)
 	fc.arg = h;
 	if ((h->fetch = auth_fetch_new(&fc)) == NULL)
 		goto fail_pool;
+	if ((h->rates = rates_new(c)) == NULL)
+		goto fail_fetch;
 	return h;
 
+fail_fetch:
+	auth_fetch_free(h->fetch);
 fail_pool:
 	auth_pool_free(h->pool);
 fail_box:
@@ -408,6 +413,7 @@ http_free(struct http *h)
 		if (h->listeners[i].fd != -1)
 			close(h->listeners[i].fd);
 	}
+	rates_free(h->rates);
 	auth_fetch_free(h->fetch);
 	auth_pool_free(h->pool);
 	/* A commit that took longer than STOP_MS is told to nobody. */
@@ -697,11 +703,13 @@ http_main(void *arg)
 		auth_pool_tick(h->pool, h->auth);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
 		log_tell_dropped();
+		refusals_tell(h, false);
 		if (h->ending)
 			end_when_idle(h);
 	}
 	pass_on_appends(h, true);
 	take_mail(h);
+	refusals_tell(h, true);
 	/* The answers just queued go out before the daemons stop. */
 	run_daemons(h, true);
 	if (h->waiting > 0)

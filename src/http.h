@@ -24,6 +24,8 @@ struct http_conf {
 	size_t		 max_connections;	/* of one listener, streams not counted */
 	size_t		 max_checks;	/* slow tokens waiting; 0: as auth_pool.h says */
 	int64_t		 retry_ms;
+	uint64_t	 publish_rate;	/* events a second of each principal; 0: any */
+	uint64_t	 publish_burst;	/* at once; 0: by the rate */
 	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
 	const char *const *trusted_proxies;	/* the same */
 	const char	*cookie;		/* the same */

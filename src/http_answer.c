@@ -14,6 +14,7 @@
 #include "metrics.h"
 
 #define PATH_SHOWN	120		/* bytes of it in a message */
+#define RETRY_AFTER_S	2ull		/* when nobody knows better */
 
 const char *
 rq_header(struct request *rq, const char *name)
@@ -125,17 +126,15 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 	static const char challenge_scope[] =
 	    "Bearer realm=\"fanfare\", error=\"insufficient_scope\"";
 	const char *headers[7] = { NULL };
+	char after[24];
 	struct buf b = { 0 }, said = { 0 };
 	unsigned int status = problem_status(p);
 	enum answer a;
-	size_t n = 0, shown = rq_path_shown(rq);
+	size_t n = 0;
 
 	draw_ref(rq);
-	log_info("http: %u %s ref=%s %.*s %.*s%s from %s%s%s", status,
-	    problem_code(p), rq->ref, METHOD_SHOWN, rq->method,
-	    (int)shown, rq->uri, shown < rq->path_len ? "..." : "", access_peer(rq),
-	    why != NULL || detail != NULL ? ": " : "",
-	    why != NULL ? why : detail != NULL ? detail : "");
+	refusal_log(rq, status, problem_code(p), why != NULL ? why :
+	    detail != NULL ? detail : "");
 	if (status == 401 || status == 403) {
 		metric_add(METRIC_AUTH_REFUSED, 1);
 		headers[n++] = "WWW-Authenticate";
@@ -145,8 +144,10 @@ rq_problem(struct request *rq, enum problem p, const char *detail,
 		headers[n++] = "Allow";
 		headers[n++] = rq->route->allow;
 	} else if (status == 503 || status == 429) {
+		(void)snprintf(after, sizeof(after), "%llu", rq->retry_after > 0 ?
+		    (unsigned long long)rq->retry_after : RETRY_AFTER_S);
 		headers[n++] = "Retry-After";
-		headers[n++] = "2";
+		headers[n++] = after;
 	}
 	if (why != NULL && rq->http->conf.dev) {
 		buf_adds(&said, detail);

@@ -19,6 +19,21 @@
 #define LIMIT_DEFAULT	100
 #define LIMIT_MAX	1000
 #define ANSWER_BYTES	(1024 * 1024)
+#define UNSENT_BYTES	(64u * 1024 * 1024)	/* of all answers */
+
+/* However slowly they are read: answers hold no more memory than that, and one more. */
+static bool
+is_full(const struct http *h)
+{
+	return h->page_bytes >= UNSENT_BYTES;
+}
+
+static enum answer
+refuse_full(struct request *rq)
+{
+	return rq_problemf(rq, PROBLEM_OVERLOAD, "too many answers to others are on "
+	    "their way; try again soon");
+}
 
 /* The reader's thread. */
 static void
@@ -45,6 +60,10 @@ begin_page(struct request *rq)
 	if (!rq_may_read(rq, t, &a)) {
 		topics_unref(t);
 		return a;
+	}
+	if (is_full(rq->http)) {
+		topics_unref(t);
+		return refuse_full(rq);
 	}
 	ask = &rq->ask;
 	rq_ask_cursor(rq, ask);
@@ -145,6 +164,8 @@ answer_page(struct request *rq)
 	if (j->failed)
 		return rq_problemf(rq, PROBLEM_STORE_BUSY,
 		    "the log cannot be read now; try again soon");
+	if (is_full(rq->http))
+		return refuse_full(rq);
 	if (j->too_far)
 		return begin_anew(rq);
 	metric_add(METRIC_HISTORIES, 1);
@@ -192,6 +213,8 @@ answer_page(struct request *rq)
 		b = (struct buf){ 0 };
 		return rq_answer(rq, 304, NULL, &b, headers);
 	}
+	rq->page_bytes = b.len;
+	rq->http->page_bytes += b.len;
 	return rq_answer(rq, 200, "application/json", &b, headers);
 }
 

@@ -14,6 +14,7 @@
 #include "handoff.h"
 #include "http.h"
 #include "hub.h"
+#include "limit.h"
 #include "mailbox.h"
 #include "problem.h"
 #include "query.h"
@@ -38,6 +39,15 @@ struct listener {
 	bool			 left;		/* its queue is a successor's */
 };
 
+struct rates;
+
+/* What http_refusals.c keeps. */
+struct refusals {
+	struct limit_bucket lines;
+	uint64_t	 unsaid;	/* refusals without a line */
+	int64_t		 tell_us;	/* monotonic: when to say how many */
+};
+
 struct http {
 	struct http_conf conf;
 	struct auth	*auth;
@@ -45,6 +55,9 @@ struct http {
 	struct auth_fetch *fetch;
 	bool		 keys_changed;	/* and streams have not been told yet */
 	uint64_t	 keys_told;	/* how often they were */
+	struct rates	*rates;
+	struct refusals	 refusals;
+	size_t		 page_bytes;	/* of /history, not yet sent */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -92,6 +105,7 @@ struct request {
 	size_t			 received;
 	char			 peer[ACCESS_PEER_SIZE];	/* access_peer()'s */
 	char			 ref[12];	/* in problems and the log */
+	uint64_t		 retry_after;	/* s, of a 429 or 503; 0: the usual */
 	struct auth_identity	 id;
 	bool			 has_id;
 	uint64_t		 keys_told;	/* as of when `id` was verified */
@@ -104,6 +118,7 @@ struct request {
 	struct stream_ask	 ask;		/* the cursor's part of it */
 	size_t			 page_limit, page_replay;
 	bool			 too_far;
+	size_t			 page_bytes;	/* its part of the http thread's */
 	/* subscribe */
 	struct handoff		 handoff;
 	struct stream		*stream;	/* admitted; until its socket is passed on */
@@ -195,15 +210,43 @@ bool		 origin_host_is_ours(struct request *rq);
 bool		 origin_vouches(struct request *rq);
 
 /* http_access.c */
+/* The credential, looked for where DESIGN says; the text is borrowed from the request. */
+struct auth_credential access_credential(struct request *rq, bool publish);
+
+/* http_peer.c */
 /* The client's address, or what a trusted proxy says it is; found when first asked. */
 const char	*access_peer(struct request *rq);
+/* The same from the socket's address (NULL: a unix socket) and the X-Forwarded-For
+ * headers in their order. */
+void		 access_name_peer(const struct http_conf *c, const struct sockaddr *sa,
+		    const char *const *lists, size_t n, char peer[ACCESS_PEER_SIZE]);
 /* Put the nearest untrusted address of an X-Forwarded-For that a trusted peer sent into
- * `peer`, which stays as it is when there is none. */
-void		 access_forwarded(const struct http_conf *c, const char *list,
+ * `peer`, else the farthest trusted one; `peer` stays as it is when there is none.  True:
+ * all are trusted, so an earlier header counts too. */
+bool		 access_forwarded(const struct http_conf *c, const char *list,
 		    char peer[ACCESS_PEER_SIZE]);
-/* The credential, looked for where DESIGN says; the text is borrowed from the request.
- * `buf` is room for a cookie's value. */
-struct auth_credential access_credential(struct request *rq, bool publish);
+/* What a limit for each address goes by: of IPv6 the /64, as a client has all of it. */
+void		 access_block(const char *peer, char out[ACCESS_PEER_SIZE]);
+
+/* http_rate.c */
+struct rates	*rates_new(const struct http_conf *c);	/* NULL: logged */
+void		 rates_free(struct rates *rs);
+/* Is it worth the time to take the body apart?  Not a large one, when not even one event
+ * may be published now: false then, and answered. */
+bool		 rate_is_worth_reading(struct request *rq, enum answer *a);
+/* May it publish `n` events now?  Then they count.  False: answered, and they do not. */
+bool		 rate_take(struct request *rq, size_t n, enum answer *a);
+/* The log has not taken them. */
+void		 rate_give_back(struct request *rq, size_t n);
+
+/* http_refusals.c */
+/* May one more line about a refusal be written?  If not, it is counted. */
+bool		 refusal_may_be_told(struct http *h);
+/* The line of a refusal, with its ref if it has one; `text` may be "". */
+void		 refusal_log(struct request *rq, unsigned int status, const char *code,
+		    const char *text);
+/* Say how many had no line, when it is time, or now. */
+void		 refusals_tell(struct http *h, bool now);
 
 /* http_accept.c */
 void		 accept_some(struct listener *l);

@@ -108,7 +108,7 @@ append_draft(struct request *rq, struct draft *d)
 	size_t key_len = 0;
 	enum answer a;
 
-	if (find_key(rq, d, &key, &key_len, &a) == -1)
+	if (find_key(rq, d, &key, &key_len, &a) == -1 || !rate_take(rq, d->n, &a))
 		return a;
 	if ((ap = calloc(1, sizeof(*ap))) == NULL)
 		return ANSWER_FAILED;
@@ -140,9 +140,11 @@ refuse_append(struct request *rq, enum append_result why)
 		    "used within 24 hours for a publish with other content; use a "
 		    "new key for a new event");
 	case APPEND_FULL:
+		rate_give_back(rq, rq->append->n);
 		return rq_problemf(rq, PROBLEM_STORE_FULL, "the disk of store.path is "
 		    "full; nothing was stored");
 	case APPEND_BUSY:
+		rate_give_back(rq, rq->append->n);
 		return rq_problemf(rq, PROBLEM_STORE_BUSY, "the log cannot take more "
 		    "now; nothing was stored, try again soon");
 	case APPEND_UNKNOWN:
@@ -218,7 +220,8 @@ publish_run(struct request *rq)
 	}
 	if (rq->body.failed)
 		return ANSWER_FAILED;
-	if (body_parse(rq, rq_header(rq, "Content-Type"), &d, &a) == 0)
+	if (rate_is_worth_reading(rq, &a) &&
+	    body_parse(rq, rq_header(rq, "Content-Type"), &d, &a) == 0)
 		a = append_draft(rq, &d);
 	if (rq->append == NULL)
 		metric_add(METRIC_PUBLISHES_REFUSED, 1);

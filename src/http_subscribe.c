@@ -72,6 +72,37 @@ refuse_stream(struct request *rq, enum close_reason why)
 	    "the server is restarting" : "there is no room for another stream");
 }
 
+/* This address or this token has all it may have. */
+static enum answer
+refuse_guest(struct request *rq, enum admitted why)
+{
+	static const char address[] = "this address has as many streams as "
+	    "server.max_streams_per_ip allows; close one of them",
+	    token[] = "this token's owner has as many streams as "
+	    "server.max_streams_per_token allows; close one of them";
+	const char *detail = why == ADMITTED_NOT_TOKEN ? token : address;
+
+	metric_add(METRIC_STREAMS_REFUSED, 1);
+	metric_add(METRIC_STREAMS_LIMITED, 1);
+	if (is_event_source(rq)) {
+		refusal_log(rq, 429, problem_code(PROBLEM_TOO_MANY_STREAMS), detail);
+		return refuse_in_stream(rq, CLOSE_OVERLOAD, detail, NULL,
+		    stream_jitter(REFUSED_RETRY_MS));
+	}
+	rq->retry_after = REFUSED_RETRY_MS / 1000;
+	return rq_problem(rq, PROBLEM_TOO_MANY_STREAMS, detail, NULL, NULL);
+}
+
+static enum answer
+refuse_admission(struct request *rq, enum admitted why)
+{
+	if (hub_is_draining(rq->http->conf.hub))
+		return refuse_stream(rq, CLOSE_DRAIN);
+	if (why == ADMITTED_NOT_ADDRESS || why == ADMITTED_NOT_TOKEN)
+		return refuse_guest(rq, why);
+	return refuse_stream(rq, CLOSE_OVERLOAD);
+}
+
 /* The head is on the wire. */
 static void
 take_socket(void *arg, int fd)
@@ -93,23 +124,24 @@ static enum answer
 open_stream(struct request *rq, struct stream_ask *ask)
 {
 	struct MHD_Response *r;
+	enum admitted in;
 	enum MHD_Result ok;
 
-	(void)memcpy(ask->peer, access_peer(rq), sizeof(ask->peer));
-	if (!hub_admit(rq->http->conf.hub, rq->peer)) {
+	access_block(access_peer(rq), ask->guest.address);
+	if ((in = hub_admit(rq->http->conf.hub, &ask->guest)) != ADMITTED) {
 		topics_unref(ask->topics);
-		return refuse_stream(rq, hub_is_draining(rq->http->conf.hub) ?
-		    CLOSE_DRAIN : CLOSE_OVERLOAD);
+		return refuse_admission(rq, in);
 	}
 	if ((rq->stream = stream_new(ask)) == NULL) {
-		hub_leave(rq->http->conf.hub, rq->peer);
+		hub_leave(rq->http->conf.hub, &ask->guest);
 		return ANSWER_FAILED;
 	}
 	rq->handoff.arg = rq;
 	rq->handoff.take = take_socket;
 	if (handoff_begin(&rq->handoff, rq->conn) == -1) {
-		log_warn("http: a descriptor for a stream");
-		hub_leave(rq->http->conf.hub, rq->peer);
+		if (refusal_may_be_told(rq->http))
+			log_warn("http: a descriptor for a stream");
+		hub_leave(rq->http->conf.hub, &ask->guest);
 		stream_free(rq->stream);
 		rq->stream = NULL;
 		return refuse_stream(rq, CLOSE_OVERLOAD);
@@ -167,6 +199,8 @@ subscribe_run(struct request *rq)
 		}
 		ask.expires_ms = rq->id.expires_ms;
 		ask.key_id = rq->id.key_id;
+		/* A server reads as many topics as it likes by one API key. */
+		ask.guest.principal = rq->id.is_api_key ? 0 : rq->id.principal;
 	}
 	ask.envelope = format == 1;
 	ask.visible_heartbeat = beat == 2;

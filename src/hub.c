@@ -19,7 +19,6 @@
 #include "clock.h"
 #include "index.h"
 #include "log.h"
-#include "map.h"
 #include "shard.h"
 
 #define SHARDS_MAX	256
@@ -32,20 +31,13 @@ struct interest {
 	unsigned int	 per_shard[];
 };
 
-struct peer {
-	size_t	streams;
-	char	name[];
-};
-
 struct hub {
 	struct hub_conf	 conf;
 	struct shard	*shards[SHARDS_MAX];
 	size_t		 n;
 	pthread_mutex_t	 lock;		/* interests; taken before mailboxes */
 	struct index	*interests;
-	pthread_mutex_t	 peers_lock;
-	struct map	*peers;		/* only with a limit per address */
-	_Atomic(size_t)	 admitted;
+	struct admission *admission;
 	_Atomic(bool)	 draining;
 	/* while matching, under lock */
 	unsigned int	 count;
@@ -80,7 +72,7 @@ hub_interest(void *arg, int number, const struct topics *t, int delta)
 static void
 hub_closed(void *arg, const struct stream_ask *ask)
 {
-	hub_leave(arg, ask->peer);
+	hub_leave(arg, &ask->guest);
 }
 
 struct hub *
@@ -107,11 +99,10 @@ hub_new(const struct hub_conf *c)
 	}
 	h->conf = *c;
 	(void)pthread_mutex_init(&h->lock, NULL);
-	(void)pthread_mutex_init(&h->peers_lock, NULL);
 	h->interests = index_new(sizeof(struct interest) +
 	    (size_t)c->threads * sizeof(unsigned int));
-	h->peers = map_new();
-	if (h->interests == NULL || h->peers == NULL) {
+	h->admission = admission_new(&c->admission);
+	if (h->interests == NULL || h->admission == NULL) {
 		log_warn("hub");
 		hub_free(h);
 		return NULL;
@@ -163,20 +154,13 @@ hub_stop(struct hub *h)
 void
 hub_free(struct hub *h)
 {
-	struct peer *p;
-	size_t pos = 0;
-
 	if (h == NULL)
 		return;
 	for (size_t i = 0; i < h->n; i++)
 		shard_free(h->shards[i]);
 	index_free(h->interests, NULL);
-	if (h->peers != NULL)
-		while ((p = map_next(h->peers, &pos)) != NULL)
-			free(p);
-	map_free(h->peers);
+	admission_free(h->admission);
 	(void)pthread_mutex_destroy(&h->lock);
-	(void)pthread_mutex_destroy(&h->peers_lock);
 	free(h);
 }
 
@@ -224,65 +208,16 @@ hub_publish(void *arg, struct frame **frames, size_t n,
 	pthread_mutex_unlock(&h->lock);
 }
 
-static bool
-admit_peer(struct hub *h, const char *name)
+enum admitted
+hub_admit(struct hub *h, const struct guest *g)
 {
-	struct peer *p;
-	size_t len = strlen(name);
-	bool ok = true;
-
-	if (h->conf.max_streams_per_ip == 0 || len == 0)
-		return true;
-	pthread_mutex_lock(&h->peers_lock);
-	if ((p = map_get(h->peers, name, len)) == NULL) {
-		if ((p = calloc(1, sizeof(*p) + len + 1)) != NULL) {
-			memcpy(p->name, name, len);
-			if (map_put(h->peers, p->name, len, p) == -1) {
-				free(p);
-				p = NULL;
-			}
-		}
-	}
-	if (p == NULL || p->streams >= h->conf.max_streams_per_ip)
-		ok = false;
-	else
-		p->streams++;
-	pthread_mutex_unlock(&h->peers_lock);
-	return ok;
-}
-
-bool
-hub_admit(struct hub *h, const char *peer)
-{
-	if (h->draining)
-		return false;
-	if (atomic_fetch_add(&h->admitted, 1) >= h->conf.max_streams &&
-	    h->conf.max_streams > 0) {
-		atomic_fetch_sub(&h->admitted, 1);
-		return false;
-	}
-	if (!admit_peer(h, peer)) {
-		atomic_fetch_sub(&h->admitted, 1);
-		return false;
-	}
-	return true;
+	return h->draining ? ADMITTED_NOT : admission_enter(h->admission, g);
 }
 
 void
-hub_leave(struct hub *h, const char *peer)
+hub_leave(struct hub *h, const struct guest *g)
 {
-	struct peer *p;
-	size_t len = strlen(peer);
-
-	atomic_fetch_sub(&h->admitted, 1);
-	if (h->conf.max_streams_per_ip == 0 || len == 0)
-		return;
-	pthread_mutex_lock(&h->peers_lock);
-	if ((p = map_get(h->peers, peer, len)) != NULL && --p->streams == 0) {
-		(void)map_del(h->peers, peer, len);
-		free(p);
-	}
-	pthread_mutex_unlock(&h->peers_lock);
+	admission_leave(h->admission, g);
 }
 
 void
@@ -322,7 +257,7 @@ hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n)
 size_t
 hub_streams(const struct hub *h)
 {
-	return h->admitted;
+	return admission_count(h->admission);
 }
 
 const char *

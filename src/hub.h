@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admission.h"
 #include "frame.h"
 #include "shard.h"
 #include "store.h"
@@ -22,7 +23,7 @@ struct hub_conf {
 	int		 threads;	/* shards */
 	size_t		 tail_bytes, queue_bytes, max_replay;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
-	size_t		 max_streams, max_streams_per_ip;	/* 0 = no limit */
+	struct admission_limits admission;
 	struct shard_limits limits;
 };
 
@@ -36,12 +37,12 @@ void		 hub_free(struct hub *h);	/* after store_stop() */
 void		 hub_publish(void *arg, struct frame **frames, size_t n,
 		    unsigned int *subscribers);
 /*
- * Any thread: may one more stream from `peer` come?  False when full or draining; true
- * takes a place, which the stream gives back when it ends, and hub_leave() if it never
- * came to be.
+ * Any thread: may one more stream come?  ADMITTED takes a place, which the stream (its
+ * ask holds the guest) gives back when it ends, and hub_leave() if it never came to be.
+ * While draining nobody may.
  */
-bool		 hub_admit(struct hub *h, const char *peer);
-void		 hub_leave(struct hub *h, const char *peer);
+enum admitted	 hub_admit(struct hub *h, const struct guest *g);
+void		 hub_leave(struct hub *h, const struct guest *g);
 /* Any thread: takes an admitted stream with its socket. */
 void		 hub_adopt(struct hub *h, struct stream *s);
 

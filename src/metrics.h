@@ -19,6 +19,8 @@
 	    "Streams that brought a good cursor")			\
 	X(STREAMS_REFUSED, counter, "streams_refused",			\
 	    "Streams refused for load or drain")			\
+	X(STREAMS_LIMITED, counter, "streams_limited",			\
+	    "Streams refused for those their address or token has already") \
 	X(STREAMS_OVERRUN, counter, "streams_overrun",			\
 	    "Times a slow stream lost its queue and went back to the log") \
 	X(STREAMS_STALLED, counter, "streams_stalled",			\
@@ -39,9 +41,13 @@
 	X(PUBLISHES, counter, "publishes", "Publish requests answered 200")	\
 	X(PUBLISHES_REFUSED, counter, "publishes_refused",		\
 	    "Publish requests answered otherwise")			\
+	X(PUBLISHES_LIMITED, counter, "publishes_limited",		\
+	    "Publish requests refused for the rate of their key or token") \
 	X(HISTORIES, counter, "histories", "History requests answered")	\
 	X(AUTH_REFUSED, counter, "auth_refused",			\
 	    "Requests refused for their credential or topic")		\
+	X(REFUSALS_UNLOGGED, counter, "refusals_unlogged",		\
+	    "Refusals without a line in the log, as there were too many") \
 	X(AUTH_CHECKS, counter, "auth_checks",				\
 	    "RS* and ES* tokens judged by threads of their own")	\
 	X(AUTH_WAITING, gauge, "auth_waiting",				\

@@ -21,6 +21,7 @@
 	X(TOO_LARGE,		413, "too_large", "The request is too large") \
 	X(MEDIA_TYPE,		415, "unsupported_media_type", "The content type is not supported") \
 	X(RATE_LIMITED,		429, "rate_limited", "Too many requests") \
+	X(TOO_MANY_STREAMS,	429, "too_many_streams", "Too many streams at a time") \
 	X(INTERNAL,		500, "internal", "Something went wrong here") \
 	X(OVERLOAD,		503, "overload", "Too busy for now") \
 	X(DRAIN,		503, "drain", "The server is restarting") \

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct door {
 };
 
 struct server {
+	_Atomic(bool)	 lost;		/* the log, as it was announced */
 	struct conf	*conf;
 	struct store	*store;
 	struct hub	*hub;
@@ -250,14 +252,19 @@ build(struct server *sv)
 		.heartbeat_ms = c->heartbeat_ms,
 		.retry_ms = c->retry_ms,
 		.stall_ms = c->stall_ms,
-		.max_streams = c->max_streams,
-		.max_streams_per_ip = c->max_streams_per_ip,
+		.admission = {
+			.streams = c->max_streams,
+			.per_address = c->max_streams_per_ip,
+			.per_token = c->max_streams_per_token,
+		},
 	};
 	struct http_conf pc = {
 		.max_event_bytes = c->max_event_bytes,
 		.max_body_bytes = c->max_body_bytes,
 		.max_replay = c->max_replay,
 		.retry_ms = c->retry_ms,
+		.publish_rate = c->publish_rate,
+		.publish_burst = c->publish_burst,
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
 		.cookie = c->cookie,
@@ -284,12 +291,12 @@ build(struct server *sv)
 		    sv->descriptors, reserve);
 		return -1;
 	}
-	if (hc.max_streams == 0 || hc.max_streams > sv->descriptors - reserve)
-		hc.max_streams = sv->descriptors - reserve;
-	if (c->max_streams > hc.max_streams)
+	if (hc.admission.streams == 0 || hc.admission.streams > sv->descriptors - reserve)
+		hc.admission.streams = sv->descriptors - reserve;
+	if (c->max_streams > hc.admission.streams)
 		log_warnx("server: server.max_streams is %llu, but there are only "
 		    "descriptors for %zu; raise the limit (ulimit -n, LimitNOFILE)",
-		    (unsigned long long)c->max_streams, hc.max_streams);
+		    (unsigned long long)c->max_streams, hc.admission.streams);
 	if ((auth = server_auth(c, err, sizeof(err))) == NULL) {
 		log_error("%s", err);
 		return -1;
@@ -311,16 +318,35 @@ build(struct server *sv)
 		return -1;
 	log_info("server: log %s at %s, %d stream threads, room for %zu streams",
 	    c->store_path, c->durability == CONF_FULL ? "durability full" :
-	    "durability normal", hc.threads, hc.max_streams);
+	    "durability normal", hc.threads, hc.admission.streams);
 	return 0;
+}
+
+static void
+publish(void *arg, struct frame **frames, size_t n, unsigned int *subscribers)
+{
+	struct server *sv = arg;
+
+	hub_publish(sv->hub, frames, n, subscribers);
+}
+
+/* Whoever supervises us starts another, which tells all readers of the hole. */
+static void
+end_for_loss(void *arg)
+{
+	struct server *sv = arg;
+
+	atomic_store(&sv->lost, true);
+	(void)kill(getpid(), SIGTERM);
 }
 
 static int
 start(struct server *sv)
 {
 	struct store_hooks hooks = {
-		.arg = sv->hub,
-		.committed = hub_publish,
+		.arg = sv,
+		.committed = publish,
+		.lost = end_for_loss,
 	};
 
 	if (hub_start(sv->hub) == -1 ||
@@ -427,6 +453,11 @@ server_run(struct conf *c, struct conf *(*reload)(void *arg), void *arg)
 	log_info("server: ready");
 	for (;;) {
 		if (sigwait(&signals, &sig) != 0) {
+			code = 1;
+			break;
+		}
+		if (atomic_load(&sv.lost)) {
+			log_error("server: it ends, to be started again");
 			code = 1;
 			break;
 		}

@@ -52,6 +52,10 @@ struct store_hooks {
 	 * each goes to. */
 	void	(*committed)(void *arg, struct frame **frames, size_t n,
 		    unsigned int *subscribers);
+	/* The writer thread, once: the disk has lost events that were announced.
+	 * Nothing is served or stored any more until the log is opened anew, with
+	 * another epoch, which tells every reader.  May be NULL. */
+	void	(*lost)(void *arg);
 };
 
 /*

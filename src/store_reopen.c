@@ -91,8 +91,10 @@ nothing_is_gone(struct store *st)
 	uint64_t last, pruned;
 	sqlite3_stmt *q;
 
-	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
-	    sqlite3_step(q) != SQLITE_ROW)
+	/* Of a new log that was never checkpointed not even the tables may be left. */
+	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL)
+		return sqlite3_errcode(st->w.h) == SQLITE_ERROR ? 0 : -1;
+	if (sqlite3_step(q) != SQLITE_ROW)
 		return -1;
 	last = (uint64_t)sqlite3_column_int64(q, 0);
 	if ((q = db_stmt(&st->w, S_state_get)) == NULL ||
@@ -118,10 +120,11 @@ open_again(struct store *st)
 	}
 	if ((there = nothing_is_gone(st)) == 0) {
 		log_error("store: %s: the disk has lost events that were "
-		    "acknowledged; restart fanfare, which then tells every reader",
-		    st->path);
+		    "acknowledged; a restart tells every reader", st->path);
 		st->trouble = "the disk has lost events: restart fanfare";
 		st->gone = true;
+		if (st->hooks.lost != NULL)
+			st->hooks.lost(st->hooks.arg);
 		return -1;
 	}
 	/* Our readers are waiting. */

@@ -21,6 +21,7 @@
 
 #include <sys/queue.h>
 
+#include "admission.h"
 #include "mailbox.h"
 #include "store.h"
 #include "tail.h"
@@ -63,7 +64,7 @@ struct stream_ask {
 	uint64_t	 key_id;	/* of the key that vouches; 0 = none needed */
 	bool		 revoked;	/* that key went before the stream had a shard */
 	char		 requested[64];	/* the cursor as sent, if it is printable */
-	char		 peer[48];	/* whose limit it counts against */
+	struct guest	 guest;		/* whose limits it counts against */
 };
 
 #define STREAM_INLINE	4

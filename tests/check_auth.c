@@ -1766,7 +1766,7 @@ START_TEST(a_minted_token_is_good_here)
 	const char *subscribe[] = { "in/*", "x", NULL };
 	struct auth_conf c = { .house.key = SECRET64, .house.issuer = "https://a",
 	    .house.audience = "fan", .house.grants_claim = "rights" };
-	struct auth_mint m = { publish, subscribe, "42", 60000 };
+	struct auth_mint m = { publish, subscribe, "42", 60000, 0.5 };
 	struct auth *a = auth_of(&c);
 	struct auth_identity id;
 	char err[512], *t;
@@ -1775,6 +1775,7 @@ START_TEST(a_minted_token_is_good_here)
 	ck_assert_msg(t != NULL, "%s", err);
 	id = identity(a, t, AUTH_PUBLISH);
 	ck_assert_str_eq(id.sub, "42");
+	ck_assert(id.rate > 0.49 && id.rate < 0.51);
 	ck_assert_int_eq(id.exp_ms, NOW + 60000);
 	ck_assert(publishes(a, &id, "out/1") && !publishes(a, &id, "x"));
 	ck_assert(subscribes(a, &id, "in/1") && subscribes(a, &id, "x"));

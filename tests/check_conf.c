@@ -153,6 +153,15 @@ static const struct {
 	{ "server.max_streams_per_ip", "", "has no value" },
 	{ "server.max_streams_per_ip", "x", "is not a whole number" },
 	{ "server.max_streams_per_ip", "10000001", "is out of range" },
+	{ "server.max_streams_per_token", "", "has no value" },
+	{ "server.max_streams_per_token", "-1", "is not a whole number" },
+	{ "server.max_streams_per_token", "10000001", "is out of range" },
+	{ "server.publish_rate", "", "has no value" },
+	{ "server.publish_rate", "0.5", "is not a whole number" },
+	{ "server.publish_rate", "1000001", "is out of range" },
+	{ "server.publish_burst", "", "has no value" },
+	{ "server.publish_burst", "many", "is not a whole number" },
+	{ "server.publish_burst", "1000001", "is out of range" },
 	{ "server.max_event", "", "has no value" },
 	{ "server.max_event", "big", "is not a size; write a whole number and k, M or G" },
 	{ "server.max_event", "64 kB", "is not a size" },
@@ -356,6 +365,9 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	is_list(&c->trusted_proxies, "");
 	ck_assert_uint_eq(c->max_streams, 0);
 	ck_assert_uint_eq(c->max_streams_per_ip, 0);
+	ck_assert_uint_eq(c->max_streams_per_token, 0);
+	ck_assert_uint_eq(c->publish_rate, 0);
+	ck_assert_uint_eq(c->publish_burst, 0);
 	ck_assert_uint_eq(c->max_event_bytes, 65536);
 	ck_assert_uint_eq(c->max_body_bytes, 1048576);
 	ck_assert_uint_eq(c->threads, 0);
@@ -395,6 +407,7 @@ START_TEST(values_land_in_their_fields)
 {
 	ck_assert_int_eq(load("[server]\n"
 	    "max_streams = 5\nmax_streams_per_ip = 6\nmax_event = 1k\n"
+	    "max_streams_per_token = 7\npublish_rate = 8\npublish_burst = 9\n"
 	    "max_body = 2M\nthreads = 3\ndrain_time = 0\n"
 	    "[store]\npath = /x y/z.db\ndurability = normal\nretain_age = 2d\n"
 	    "retain_events_per_topic = 7\nretain_bytes = 0\ntail = 1M\n"
@@ -405,6 +418,9 @@ START_TEST(values_land_in_their_fields)
 	    "max_replay = 8\nstall = 1m\n[log]\nlevel = debug\nformat = json\n"), 0);
 	ck_assert_uint_eq(c->max_streams, 5);
 	ck_assert_uint_eq(c->max_streams_per_ip, 6);
+	ck_assert_uint_eq(c->max_streams_per_token, 7);
+	ck_assert_uint_eq(c->publish_rate, 8);
+	ck_assert_uint_eq(c->publish_burst, 9);
 	ck_assert_uint_eq(c->max_event_bytes, 1024);
 	ck_assert_uint_eq(c->max_body_bytes, 2 << 20);
 	ck_assert_uint_eq(c->threads, 3);

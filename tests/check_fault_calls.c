@@ -619,6 +619,43 @@ START_TEST(S2_a_reload_without_memory_leaves_no_stream_to_a_key_that_is_gone)
 }
 END_TEST
 
+/* All the syncs fail until the WAL is gone, as on a disk that took none of it: of a new
+ * log even the tables, of one that was there before what came since. */
+START_TEST(S3_a_server_whose_disk_lost_events_ends_and_its_successor_tells)
+{
+	struct stream *st;
+	struct answer *a;
+	char *cursor;
+
+	faults_begin();
+	sv = server_start("--store.durability=full", NULL);
+	if (_i == 1) {
+		ck_assert_int_eq(server_stop(sv), 0);
+		server_restart(sv);
+	}
+	cursor = fmt("%s", publish(sv, "f/a", "0"));
+	for (int i = 1; i < 5; i++)
+		cursor = fmt("%s", publish(sv, "f/a", fmt("%d", i)));
+	st = stream_open(sv, "/events?topic=f/a", AUTH);
+	expect_live(st, false);
+	faults_arm(FAULT_SYNC, 1, 1000000);
+	a = post(sv, "/publish?topic=f/a", AUTH, "unknown");
+	is_problem(a, 503, "store_unknown", "open", "a sync that fails");
+	ck_assert_int_eq(truncate(fmt("%s-wal", sv->store), 0), 0);
+	(void)faults_disarm();
+	ck_assert_int_eq(server_wait(sv, SOON + RECOVERY_MS), 1);
+	ck_assert(stream_ended(st, SOON));
+	stream_close(st);
+	ck_assert_ptr_nonnull(strstr(read_whole(sv->log), "the disk has lost events"));
+	server_restart(sv);
+	st = stream_open(sv, "/events?topic=f/a", fmt(AUTH "Last-Event-ID: %s\r\n", cursor));
+	expect_gap(st, "reset");
+	stream_close(st);
+	publish(sv, "f/a", "on it goes");
+	ck_assert_int_eq(server_stop(sv), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -636,6 +673,8 @@ suite(void)
 	    FAULT_COUNT);
 	tcase_add_test(tc,
 	    S2_a_reload_without_memory_leaves_no_stream_to_a_key_that_is_gone);
+	tcase_add_loop_test(tc,
+	    S3_a_server_whose_disk_lost_events_ends_and_its_successor_tells, 0, 2);
 	tc = harness_case(s, "stopping", seconds);
 	tcase_add_loop_test(tc,
 	    S2_a_call_that_fails_while_stopping_keeps_nothing_from_the_end, 0,

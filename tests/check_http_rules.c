@@ -198,21 +198,33 @@ START_TEST(I4_a_page_may_read_why_there_is_no_room_and_what_is_forbidden)
 		ANSWER };
 	static const struct way large = { "POST", "/publish?topic=a", AUTH, NULL, 413,
 		ANSWER };
+	static const struct way often = { "POST", "/publish?topic=a", AUTH, "x", 429,
+		ANSWER };
 	static const struct way forbidden = { "GET", "/history?topic=b", "", NULL, 403,
 		ANSWER };
 	char *cells[] = { (char *)(uintptr_t)ALLOWED, (char *)(uintptr_t)ALLOWED,
 		(char *)(uintptr_t)"yes" };
 	struct row r = { .n = 3, .cell = { cells[0], cells[1], cells[2] } };
 	struct server *s = server_start("--topics.public=public/**",
-	    "--server.max_streams=1", "--server.cors_origins=" ALLOWED, NULL);
+	    "--server.max_streams=1", "--server.cors_origins=" ALLOWED,
+	    "--server.publish_rate=1", "--server.publish_burst=1", NULL);
 	struct stream *one = stream_open(s, "/events?topic=public/a", "");
 	char *body = repeat("x", 2 * 65536), *o = fmt("Origin: %s\r\n", ALLOWED);
+	struct answer *a = NULL;
 
 	expect_live(one, false);
 	check_verdict(&stream_open(s, full.path, fmt("%s%s", full.headers, o))->head,
 	    &full, &r);
 	check_verdict(get(s, busy.path, o), &busy, &r);
 	check_verdict(post(s, large.path, fmt(AUTH "%s", o), body), &large, &r);
+	for (int i = 0; i < 1000; i++) {
+		a = post(s, often.path, fmt(AUTH "%s", o), "x");
+		if (a->status == 429)
+			break;
+		ck_assert_int_eq(a->status, 200);
+	}
+	check_verdict(a, &often, &r);
+	ck_assert_ptr_nonnull(header(a, "Retry-After"));
 	check_verdict(get(s, forbidden.path, fmt("%s" BEARER "%s\r\n", o,
 	    token_for(600, NULL, "a"))), &forbidden, &r);
 	ck_assert_int_eq(server_stop(s), 0);

@@ -25,8 +25,7 @@
 START_TEST(D6_whoever_connects_stalls_and_returns_gets_what_is_owed)
 {
 	int given = setting("FANFARE_TEST_SEED", 0), n = 0;
-	unsigned int seed = given != 0 ? (unsigned int)given :
-	    (unsigned int)(time(NULL) % 1000000) * 1000;
+	unsigned int seed = given != 0 ? (unsigned int)given : suite_seed() * 1000;
 	int64_t until = now_ms() + SECONDS * 1000;
 
 	printf("rounds from FANFARE_TEST_SEED=%u\n", seed);

@@ -48,6 +48,7 @@ static const struct {
 	{ PROBLEM_TOO_LARGE,		413, "too_large" },
 	{ PROBLEM_MEDIA_TYPE,		415, "unsupported_media_type" },
 	{ PROBLEM_RATE_LIMITED,		429, "rate_limited" },
+	{ PROBLEM_TOO_MANY_STREAMS,	429, "too_many_streams" },
 	{ PROBLEM_STORE_FULL,		503, "store_full" },
 	{ PROBLEM_STORE_BUSY,		503, "store_busy" },
 	{ PROBLEM_STORE_UNKNOWN,	503, "store_unknown" },

@@ -96,8 +96,8 @@ dice(uint32_t sides)
 	static uint64_t x;
 
 	if (x == 0) {
-		x = (uint64_t)setting("FANFARE_TEST_SEED", (int)time(NULL));
-		fprintf(stderr, "FANFARE_TEST_SEED=%d\n", (int)x);
+		x = suite_seed();
+		fprintf(stderr, "FANFARE_TEST_SEED=%u\n", (unsigned int)x);
 		x = x * 2654435761u + 88172645463325252u;
 	}
 	x ^= x << 13;

@@ -45,7 +45,7 @@ int	 patience(int ms);		/* the same, times FANFARE_TEST_SLOW */
 int	 setting(const char *name, int otherwise);	/* from environment */
 /* How often, how many: in every run, or with FANFARE_TEST_RELEASE=1. */
 int	 size_of_run(int every, int release);
-uint32_t dice(uint32_t sides);		/* seeded by FANFARE_TEST_SEED */
+uint32_t dice(uint32_t sides);		/* seeded by suite_seed() */
 char	*fmt(const char *f, ...) __attribute__((format(printf, 1, 2)));
 char	*repeat(const char *s, size_t times);
 char	*test_dir(void);

@@ -688,7 +688,9 @@ client_settle(const struct truth *t, struct client *c)
 {
 	if (c->mode == REPLAY)
 		resolve(t, c, t->head);
-	c->by_time = false;
+	/* After a jump nobody can tell whether what is left of since= still comes. */
+	if (c->mode != JUMP)
+		c->by_time = false;
 }
 
 bool

@@ -437,7 +437,7 @@ subscribe(struct client *c, const char *text, int64_t since_wall_ms, int fd)
 	}
 	if (c->expires)
 		ask.expires_ms = clock_wall_ms() + 20 + rnd(300);
-	ck_assert(hub_admit(hub, ""));
+	ck_assert_int_eq(hub_admit(hub, &(struct guest){ 0 }), ADMITTED);
 	s = stream_new(&ask);
 	ck_assert_ptr_nonnull(s);
 	s->fd = fd;

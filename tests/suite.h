@@ -10,6 +10,23 @@
 #include <check.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+
+/*
+ * What random tests begin with: FANFARE_TEST_SEED when it is set.  Else always the
+ * same, so that a run says whether the code is right and not what luck it had; before a
+ * release (FANFARE_TEST_RELEASE) another each time.
+ */
+static inline unsigned int
+suite_seed(void)
+{
+	const char *given = getenv("FANFARE_TEST_SEED");
+
+	if (given != NULL)
+		return (unsigned int)strtoul(given, NULL, 10);
+	return getenv("FANFARE_TEST_RELEASE") == NULL ? 1 :
+	    (unsigned int)(time(NULL) % 1000000);
+}
 
 /*
  * Check tells its parent of every assertion that holds, and takes time that grows with

@@ -78,6 +78,8 @@ export interface TokenClaims {
 	/** Topics and patterns beyond those. */
 	subscribe?: readonly string[]
 	publish?: readonly string[]
+	/** Events a second that it may publish, such as 0.5; beside server.publish_rate. */
+	rate?: number
 	/** Seconds (300). */
 	expiresIn?: number
 	[claim: string]: unknown

@@ -114,14 +114,14 @@ export const history = (...args) => house.history(...args);
 const base64url = (bytes) => btoa(String.fromCharCode(...bytes))
 	.replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 
-export async function mintToken({ subscribe, publish: publishing, expiresIn = 300, ...claims },
+export async function mintToken({ subscribe, publish: publishing, rate, expiresIn = 300, ...claims },
 	{ secret = env('FANFARE_AUTH_KEY'), issuer, audience } = {}) {
 	const bytes = new TextEncoder();
 
 	if (!secret || bytes.encode(secret).length < 32)
 		throw new TypeError('fanfare: to mint a token takes the server\'s auth.key, 32 bytes or more: set FANFARE_AUTH_KEY, or give secret');
 	const now = Math.floor(Date.now() / 1000);
-	const grants = subscribe || publishing ? { fanfare: { subscribe, publish: publishing } } : {};
+	const grants = subscribe || publishing ? { fanfare: { subscribe, publish: publishing, rate } } : {};
 	const part = (object) => base64url(bytes.encode(JSON.stringify(object)));
 	const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ ...claims, ...grants,
 		iss: issuer, aud: audience, iat: now, exp: now + expiresIn })}`;

@@ -44,7 +44,7 @@ FUZZ(forwarded)
 	unsigned char a[16];
 	bool shown;
 
-	access_forwarded(&conf, list, peer);
+	(void)access_forwarded(&conf, list, peer);
 	shown = strcmp(peer, "proxy") != 0;
 	if (shown)
 		MUST(inet_pton(strchr(peer, ':') != NULL ? AF_INET6 : AF_INET, peer,
@@ -52,20 +52,21 @@ FUZZ(forwarded)
 	/* What a client puts in front changes nothing, once it is not believed. */
 	if (shown && !plain_trusted(peer)) {
 		MUST(asprintf(&longer, "203.0.113.66, %s", list) > 0);
-		access_forwarded(&conf, longer, again);
+		(void)access_forwarded(&conf, longer, again);
 		MUST(strcmp(peer, again) == 0);
 		free(longer);
 		/* Nor does what a trusted proxy behind it adds. */
 		memcpy(again, "proxy", 6);
 		MUST(asprintf(&longer, "%s,10.1.2.3", list) > 0);
-		access_forwarded(&conf, longer, again);
+		(void)access_forwarded(&conf, longer, again);
 		MUST(strcmp(peer, again) == 0);
 		free(longer);
 	}
-	/* It is the last item that is read first. */
-	if ((comma = strrchr(list, ',')) != NULL) {
+	/* It is the last item that is read first, and an empty one is none. */
+	if ((comma = strrchr(list, ',')) != NULL &&
+	    comma[1 + strspn(comma + 1, " \t\n\v\f\r")] != '\0') {
 		memcpy(again, "proxy", 6);
-		access_forwarded(&conf, comma + 1, again);
+		(void)access_forwarded(&conf, comma + 1, again);
 		if (strcmp(again, "proxy") == 0 || !plain_trusted(again))
 			MUST(strcmp(peer, again) == 0);
 	}

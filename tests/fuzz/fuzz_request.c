@@ -271,7 +271,7 @@ start(void)
 	    .max_queue_bytes = 1 << 24, .max_page_bytes_total = 1 << 24 };
 	struct hub_conf hc = { .threads = 1, .tail_bytes = 1 << 18,
 	    .queue_bytes = 1 << 17, .max_replay = 100, .heartbeat_ms = 15000,
-	    .retry_ms = 3000, .stall_ms = 30000, .max_streams = 1000 };
+	    .retry_ms = 3000, .stall_ms = 30000, .admission.streams = 1000 };
 	struct http_conf pc = { .max_event_bytes = 4096, .max_body_bytes = 16384,
 	    .max_replay = 100, .max_connections = 100, .retry_ms = 3000,
 	    .cors_origins = origins, .trusted_proxies = proxies, .cookie = "fanfare_token",

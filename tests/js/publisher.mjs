@@ -123,6 +123,8 @@ test('a minted token opens what it grants and nothing else', LIMIT, async () => 
 	await assert.rejects(new Publisher({ url: s.url, key: token }).publish('order/7', 1), { status: 403 });
 	const publisher = await mintToken({ publish: ['order/7'], expiresIn: 60 }, { secret });
 	await new Publisher({ url: s.url, key: publisher }).publish('order/7', 1);
+	const slow = await mintToken({ publish: ['order/7'], rate: 0.5 }, { secret });
+	assert.equal(JSON.parse(Buffer.from(slow.split('.')[1], 'base64url')).fanfare.rate, 0.5);
 	await assert.rejects(mintToken({ sub: '42' }), /FANFARE_AUTH_KEY/);
 	await assert.rejects(mintToken({ sub: '42' }, { secret: 'short' }), /32 bytes/);
 	const expired = await mintToken({ sub: '42', expiresIn: -60 }, { secret });
