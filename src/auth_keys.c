@@ -161,12 +161,19 @@ read_file(struct file *f, const char *from, const char *path, size_t max,
 	ssize_t n;
 	int fd;
 
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) == -1)
+	/* A FIFO would keep us until somebody writes to it, now or at a reload. */
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) == -1)
 		return auth_say(err, size, "%s: %s: %s", from, path,
 		    strerror(errno));
 	if (fstat(fd, &sb) == -1) {
 		(void)auth_say(err, size, "%s: %s: %s", from, path,
 		    strerror(errno));
+		goto fail_fd;
+	}
+	if (!S_ISREG(sb.st_mode)) {
+		(void)auth_say(err, size, "%s: %s: %s", from, path,
+		    S_ISDIR(sb.st_mode) ? strerror(EISDIR) :
+		    "not a regular file: it is read again at each reload");
 		goto fail_fd;
 	}
 	f->mode = (unsigned int)sb.st_mode & 0777;
@@ -295,6 +302,13 @@ key_from_secret(struct auth_key *k, const char *from, const char *p, size_t len,
 		return auth_say(err, size, "%s: the secret has %zu bytes, but %zu "
 		    "or more are needed: openssl rand -hex 32 prints a good one",
 		    from, len, algs[AUTH_HS256].secret_min);
+	/* The long enough mistakes: a file of blanks, or of zeros. */
+	for (i = 1; i < len && p[i] == p[0]; i++)
+		;
+	if (at == len || i == len)
+		return auth_say(err, size, "%s: the secret is %s: openssl rand "
+		    "-hex 32 prints a good one", from, at == len ?
+		    "nothing but white space" : "one character over and over");
 	if ((k->p = malloc(len + 1)) == NULL ||
 	    fingerprint(k->print, "token key", p, len) == -1)
 		return auth_say(err, size, "%s: out of memory", from);
@@ -656,6 +670,9 @@ api_key_parse(struct auth_api_key *k, const char *where, const char *line,
 		return auth_say(err, size, "%s: the secret holds a space, a quote "
 		    "or another character that can't be sent: `fanfare key` "
 		    "prints a good one", where);
+	if (strspn(secret + 4, (char[]){ secret[4], '\0' }) >= secret_len - 4)
+		return auth_say(err, size, "%s: the secret is one character over "
+		    "and over: `fanfare key` prints a good one", where);
 	if (name_len == 0 || name_len > 64 || !text_is_token(line, name_len))
 		return auth_say(err, size, "%s: the name before the colon must be "
 		    "1 to 64 of the characters A-Z a-z 0-9 . _ -", where);

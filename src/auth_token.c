@@ -309,6 +309,16 @@ is_good_typ(const struct auth_key *k, const json_t *v)
 	    (!k->is_secret && strcasecmp(typ, "at+jwt") == 0);
 }
 
+/* They change what the rest means, so whoever does not know them must refuse: crit
+ * lists more such (RFC 7515, 4.1.11), b64 is one (RFC 7797), zip and enc are an
+ * encrypted token's (RFC 7516, 4.1). */
+static const struct { const char *name, *says; } demands[] = {
+	{ "crit", ": it asks for extensions that are not known here" },
+	{ "b64", ", which is not known here" },
+	{ "zip", ": compressed tokens are not read here" },
+	{ "enc", ": that is for an encrypted token (JWE), but a signed one is needed" },
+};
+
 int
 auth_token_header(const struct auth_issuer *is, const struct auth_key *k,
     const json_t *header, enum auth_alg *alg, struct auth_refusal *r)
@@ -317,14 +327,10 @@ auth_token_header(const struct auth_issuer *is, const struct auth_key *k,
 	const char *name;
 	size_t i;
 
-	/* crit lists extensions that must be understood, b64 is one: we know
-	 * none.  RFC 7515 4.1.11, RFC 7797. */
-	if (json_object_get(header, "crit") != NULL)
-		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's header "
-		    "has crit: it asks for extensions that are not known here");
-	if (json_object_get(header, "b64") != NULL)
-		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's header "
-		    "has b64, which is not known here");
+	for (i = 0; i < sizeof demands / sizeof demands[0]; i++)
+		if (json_object_get(header, demands[i].name) != NULL)
+			return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token's "
+			    "header has %s%s", demands[i].name, demands[i].says);
 	if ((v = json_object_get(header, "typ")) != NULL && !is_good_typ(k, v))
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "typ in the token's "
 		    "header is not JWT");
@@ -521,6 +527,20 @@ check_nbf(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
 }
 
 static int
+check_iat(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
+    struct auth_refusal *r)
+{
+	int64_t ms;
+
+	(void)is;
+	(void)g;
+	if (v != NULL && claim_time(v, &ms) == -1)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
+		    "claim iat is not a number");
+	return 0;
+}
+
+static int
 read_patterns(const struct auth_issuer *is, const json_t *grants,
     const char *name, struct auth_patterns *out, struct auth_refusal *r)
 {
@@ -593,6 +613,7 @@ const struct auth_check auth_checks[] = {
 	{ "sub", check_sub },
 	{ "exp", check_exp },
 	{ "nbf", check_nbf },
+	{ "iat", check_iat },
 	{ NULL, check_grants },
 };
 const size_t auth_n_checks = sizeof auth_checks / sizeof auth_checks[0];

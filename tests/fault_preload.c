@@ -209,6 +209,17 @@ epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 OPENS(open)
 OPENS(open64)
 
+/* The C library opens the file by a way of its own. */
+#define FOPENS(name)							\
+	FILE *								\
+	name(const char *path, const char *mode)			\
+	{								\
+		REAL(name)						\
+		return FAILS(OPEN) ? NULL : real(path, mode);		\
+	}
+FOPENS(fopen)
+FOPENS(fopen64)
+
 /* To let a lock go needs nothing either. */
 #define FCNTL(name)							\
 	int								\

@@ -526,11 +526,13 @@ server_describe(const char *option, va_list ap)
 	    s->admin_port));
 	add_default(s, given, ngiven, fmt("--store.path=%s", s->store));
 	add_default(s, given, ngiven, fmt("--auth.api_keys=test:%s", API_KEY));
-	if (!is_given("--auth.key_file=", given, ngiven))
+	if (!is_given("--auth.key_file=", given, ngiven) &&
+	    !is_given("--auth.jwks=", given, ngiven))
 		add_default(s, given, ngiven, fmt("--auth.key=%s", HOUSE_KEY));
 	add_default(s, given, ngiven, fmt("--server.drain_time=100ms"));
 	for (int i = 0; i < ngiven; i++)
-		s->args[s->nargs++] = fmt("%s", given[i]);
+		if (strcmp(given[i], "--auth.key=") != 0)
+			s->args[s->nargs++] = fmt("%s", given[i]);
 	return s;
 }
 

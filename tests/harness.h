@@ -67,7 +67,8 @@ struct server {
 };
 
 /* Start with the harness's options and those given ("--a.b=c", ..., NULL); one
- * given replaces the harness's.  Returns when /healthz says 200. */
+ * given replaces the harness's ("--auth.key=": there is none).  Returns when /healthz
+ * says 200. */
 struct server	*server_start(const char *option, ...)
 		    __attribute__((sentinel));
 /* The same server again: same ports, same store.  Returns ms until ready. */
