@@ -5,7 +5,7 @@
 #include "config.h"
 
 #include "harness.h"
-#include "table.h"
+#include "rows.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -257,7 +257,7 @@ START_TEST(each_refusal_names_the_failing_check_in_the_log_and_keeps_it_from_the
 	char *log;
 	size_t n;
 
-	rows = table_read("refusals.txt", 5, &n);
+	rows = rows_read("refusals.txt", 5, &n);
 	for (r = rows; r < rows + n; r++) {
 		char *jwt = NULL, *credential = fmt("%s", ""), *ref, *line, *what;
 		const char *method = r->cell[0], *body = NULL;

@@ -5,7 +5,7 @@
 #include "config.h"
 
 #include "harness.h"
-#include "table.h"
+#include "rows.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -158,7 +158,7 @@ START_TEST(I4_an_answer_is_for_the_origins_that_are_configured_and_no_other)
 	const struct way *w;
 	size_t n;
 
-	rows = table_read("origins.txt", 3, &n);
+	rows = rows_read("origins.txt", 3, &n);
 	for (r = rows; r < rows + n; r++) {
 		char *origin = origin_header(r->cell[1]);
 
@@ -427,7 +427,7 @@ START_TEST(I3_a_cookie_counts_for_pages_of_ours_and_of_configured_origins)
 	const char *conf = "";
 	char *cookie = fmt("Cookie: fanfare_token=%s\r\n", token_for(600, NULL, "a"));
 
-	rows = table_read("cookies.txt", 5, &n);
+	rows = rows_read("cookies.txt", 5, &n);
 	for (r = rows; r < rows + n; r++) {
 		bool welcome = strcmp(r->cell[4], "yes") == 0;
 		char *headers = fmt("%s", cookie), *what, *request;

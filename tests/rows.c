@@ -1,9 +1,9 @@
 /*
- * table.c - a table of tests/data, found through $srcdir.
+ * rows.c - a table of tests/data, found through $srcdir.
  */
 #include "config.h"
 
-#include "table.h"
+#include "rows.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ trim(char *p)
 }
 
 struct row *
-table_read(const char *name, size_t cells, size_t *rows)
+rows_read(const char *name, size_t cells, size_t *rows)
 {
 	const char *src = getenv("srcdir");
 	char *path = fmt("%s/tests/data/%s", src != NULL ? src : "..", name), *next;
@@ -49,7 +49,7 @@ table_read(const char *name, size_t cells, size_t *rows)
 				bar += 3;
 				*end = '\0';
 			}
-			ck_assert_msg(r->n < TABLE_CELLS, "%s:%u", path, line);
+			ck_assert_msg(r->n < ROW_CELLS, "%s:%u", path, line);
 			r->cell[r->n++] = trim(p);
 		}
 		ck_assert_msg(r->n == cells, "%s:%u has %zu cells, not %zu", path, line,
