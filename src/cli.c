@@ -725,6 +725,36 @@ check_operands(const struct cli_call *call)
 	return cli_usage(call, "does not know what \"%s\" is", first);
 }
 
+/* Secrets leave the arguments of the process, which ps(1) shows to everybody. */
+static int
+hide_secrets(struct cli_call *call)
+{
+	struct cli_given *g;
+
+	for (size_t i = 0; i < call->n_given; i++) {
+		g = &call->given[i];
+		if (!conf_is_secret(g->name) || g->value[0] == '\0')
+			continue;
+		if ((g->hidden = strdup(g->value)) == NULL)
+			return cli_fail(call, CLI_FAILED, "out of memory");
+		/* It stands in argv, which is ours to write. */
+		memset((char *)(uintptr_t)g->value, '*', strlen(g->value));
+		g->value = g->hidden;
+	}
+	return 0;
+}
+
+static void
+forget_secrets(struct cli_call *call)
+{
+	for (size_t i = 0; i < call->n_given; i++) {
+		if (call->given[i].hidden == NULL)
+			continue;
+		explicit_bzero(call->given[i].hidden, strlen(call->given[i].hidden));
+		free(call->given[i].hidden);
+	}
+}
+
 static int
 run_command(const struct cli_command *command, int argc, char **argv)
 {
@@ -736,12 +766,15 @@ run_command(const struct cli_command *command, int argc, char **argv)
 	call.operands = calloc((size_t)argc + 1, sizeof *call.operands);
 	if (call.given == NULL || call.operands == NULL)
 		code = cli_fail(&call, CLI_FAILED, "out of memory");
-	else if ((code = parse(&call, argc, argv)) == 0) {
+	else if ((code = parse(&call, argc, argv)) == 0 &&
+	    (code = hide_secrets(&call)) == 0) {
 		if (cli_has(&call, "help"))
 			code = print_command_help(command);
 		else if ((code = check_operands(&call)) == 0)
 			code = command->run(&call);
 	}
+	if (call.given != NULL)
+		forget_secrets(&call);
 	free(call.given);
 	free(call.operands);
 	return code;

@@ -34,6 +34,7 @@ struct cli_command {
 
 struct cli_given {
 	const char	*name, *value;	/* value "" for a switch */
+	char		*hidden;	/* that value, when it is a secret; else NULL */
 };
 
 /* One call: its options in order, and what is left. */

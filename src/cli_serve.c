@@ -66,9 +66,10 @@ print_welcome(const struct conf *c)
 	fflush(stdout);
 }
 
-/* A secret among the options of a process is no secret. */
+/* A secret among the options of a process is no secret, nor is one in a file for
+ * everybody. */
 static void
-warn_of_secrets(const struct cli_call *call)
+warn_of_secrets(const struct cli_call *call, const struct conf *c)
 {
 	size_t i;
 
@@ -77,6 +78,9 @@ warn_of_secrets(const struct cli_call *call)
 			log_warnx("--%s: every user of this machine can read "
 			    "the options of a process; better a file or the "
 			    "environment", call->given[i].name);
+	if (c->file_tells)
+		log_warnx("%s: every user of this machine can read the secrets in it: "
+		    "chmod o-rwx %s", c->file, c->file);
 }
 
 struct reloading {
@@ -121,7 +125,7 @@ cli_serve(const struct cli_call *call)
 		return CLI_USAGE;
 	again.first = c;
 	log_init((enum log_level)c->log_level, c->log_json);
-	warn_of_secrets(call);
+	warn_of_secrets(call, c);
 	if (c->demo)
 		print_welcome(c);
 	code = server_run(c, reload, &again);
@@ -138,7 +142,7 @@ cli_check(const struct cli_call *call)
 	if ((c = cli_finish_conf(call)) == NULL)
 		return CLI_USAGE;
 	log_init((enum log_level)c->log_level, c->log_json);
-	warn_of_secrets(call);
+	warn_of_secrets(call, c);
 	code = server_check(c);
 	if (code == 0)
 		printf("%s: all is well\n", c->file != NULL ? c->file :

@@ -50,6 +50,15 @@ conf_fail(char *err, size_t size, const char *fmt, ...)
 	return -1;
 }
 
+/* Freed memory keeps what stood in it, and some of it is secret. */
+void
+conf_forget(char *text)
+{
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
 /*
  * Lists.
  */
@@ -60,7 +69,7 @@ list_fini(struct conf_list *l)
 	size_t i;
 
 	for (i = 0; i < l->n; i++)
-		free(l->v[i]);
+		conf_forget(l->v[i]);
 	free(l->v);
 	l->v = NULL;
 	l->n = 0;
@@ -467,7 +476,7 @@ conf_free_fields(struct conf *c, struct conf_issuer *is)
 			continue;
 		switch (o->type) {
 		case CONF_TEXT:
-			free(*(char **)conf_field(c, is, o));
+			conf_forget(*(char **)conf_field(c, is, o));
 			break;
 		case CONF_LIST:
 		case CONF_TOPICS:
@@ -498,8 +507,8 @@ conf_free(struct conf *c)
 	free(c->issuers);
 	conf_free_fields(c, NULL);
 	free(c->file);
-	free(c->dev_secret);
-	free(c->dev_token_key);
+	conf_forget(c->dev_secret);
+	conf_forget(c->dev_token_key);
 	free(c);
 }
 
@@ -700,5 +709,7 @@ conf_finish(struct conf *c, char *err, size_t size)
 		    "auth.key for tokens),\n"
 		    "or try things out with keys made for one run: fanfare "
 		    "serve --dev");
+	if (conf_find_credentials(c, err, size) == -1)
+		return -1;
 	return conf_finish_path(c, err, size);
 }

@@ -77,6 +77,7 @@ struct conf {
 	/* command line alone */
 	bool		 dev, demo;
 	char		*file;			/* what was read, or NULL */
+	bool		 file_is_open, file_tells;	/* to everybody; a secret */
 	/* made by conf_finish() for --dev: the secret of the API key named dev,
 	 * and the token key when no other is configured.  Set both before it to
 	 * keep them over a reload. */

@@ -36,9 +36,9 @@
 #define NO_SECTION	"(no section)"
 
 /* Returns new the whole file behind a first section of our own,
- * NUL-terminated. */
+ * NUL-terminated.  *is_open: everybody may read it. */
 static char *
-slurp(const char *path, size_t *len, char *err, size_t size)
+slurp(const char *path, size_t *len, bool *is_open, char *err, size_t size)
 {
 	static const char head[] = "[" NO_SECTION "]\n";
 	size_t n = sizeof head - 1;
@@ -52,10 +52,13 @@ slurp(const char *path, size_t *len, char *err, size_t size)
 		    strerror(errno));
 		return NULL;
 	}
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-		(void)conf_fail(err, size, "%s: is a directory, not a file",
-		    path);
-		goto fail_fd;
+	if (fstat(fd, &st) == 0) {
+		if (S_ISDIR(st.st_mode)) {
+			(void)conf_fail(err, size, "%s: is a directory, not a "
+			    "file", path);
+			goto fail_fd;
+		}
+		*is_open = S_ISREG(st.st_mode) && (st.st_mode & 004) != 0;
 	}
 	if ((p = malloc(n + MAX_FILE_BYTES + 2)) == NULL) {
 		(void)conf_fail(err, size, "%s: out of memory", path);
@@ -234,6 +237,8 @@ load_key(struct conf *c, struct ini_cfgobj *ini, const char *path,
 	if (n > 1)
 		return conf_fail(err, size, "%s: %s is set already on line %u",
 		    where, conf_show(shown, name), (unsigned int)lines[0]);
+	if (c->file_is_open && conf_is_secret(name))
+		c->file_tells = true;
 	return conf_set(c, name, value, where, err, size);
 }
 
@@ -273,7 +278,7 @@ conf_load_file(struct conf *c, const char *path, char *err, size_t size)
 	int i, error, n = 0, r = -1;
 	size_t len;
 
-	if ((text = slurp(path, &len, err, size)) == NULL)
+	if ((text = slurp(path, &len, &c->file_is_open, err, size)) == NULL)
 		return -1;
 	if (check_bytes(path, text, len, err, size) == -1)
 		goto done_text;
@@ -314,6 +319,7 @@ done_file:
 done_ini:
 	ini_config_destroy(ini);
 done_text:
+	explicit_bzero(text, len);
 	free(text);
 	return r;
 }

@@ -115,4 +115,9 @@ bool	conf_check_cookie(const char *word, char *why, size_t size);
 bool	conf_check_jwks(const char *word, char *why, size_t size);
 bool	conf_check_text(const char *word, char *why, size_t size);
 
+/* Overwrite and free. */
+void	conf_forget(char *text);
+/* conf_credentials.c: 0; -1: no memory. */
+int	conf_find_credentials(struct conf *c, char *err, size_t size);
+
 #endif

@@ -143,7 +143,9 @@ const struct conf_option conf_table[] = {
 	  .alias = "api-keys-file", .example = "/etc/fanfare/api-keys",
 	  .check = conf_check_text,
 	  .help = "A file with such keys, one on each line; # begins a comment "
-	  "line." },
+	  "line.  Nobody but owner and group may read it.  A name without a folder "
+	  "is that credential in $CREDENTIALS_DIRECTORY, if systemd handed it over; "
+	  "so it is for key_file and jwks." },
 	{ ROW("auth.key", CONF_TEXT, house.key), .secret = true, .issuers = true,
 	  .example = "AT-LEAST-32-BYTES-THAT-NOBODY-CAN-GUESS",
 	  .help = "What tokens (JWT) are checked with: an HMAC secret of 32 "

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,5 +72,17 @@ digest_end_etag(struct digest *d, char out[DIGEST_ETAG_SIZE])
 		out[4 + 2 * i] = "0123456789abcdef"[sum[i] & 15];
 	}
 	(void)memcpy(out + 27, "\"", 2);
+	return 0;
+}
+
+int
+digest_csp(const void *p, size_t len, char out[DIGEST_CSP_SIZE])
+{
+	unsigned char md[32], text[45];
+
+	if (EVP_Digest(p, len, md, NULL, EVP_sha256(), NULL) != 1 ||
+	    EVP_EncodeBlock(text, md, sizeof(md)) != 44)
+		return -1;
+	(void)snprintf(out, DIGEST_CSP_SIZE, "'sha256-%.44s'", (const char *)text);
 	return 0;
 }

@@ -19,5 +19,9 @@ int		 digest_end(struct digest *d, unsigned char out[DIGEST_BYTES]);
 /* The same as a weak entity tag. */
 #define DIGEST_ETAG_SIZE	(2 * 12 + 5)
 int		 digest_end_etag(struct digest *d, char out[DIGEST_ETAG_SIZE]);
+/* Plain SHA-256 of a script or style as a Content-Security-Policy names it, with its
+ * quotes.  0 or -1. */
+#define DIGEST_CSP_SIZE		(44 + 9 + 1)
+int		 digest_csp(const void *p, size_t len, char out[DIGEST_CSP_SIZE]);
 
 #endif

@@ -223,22 +223,6 @@ method_bit(const char *method)
 	    strcmp(method, "OPTIONS") == 0 ? METHOD_OPTIONS : 0;
 }
 
-static enum answer
-preflight(struct request *rq)
-{
-	const char *headers[] = {
-		"Allow", rq->route->allow,
-		"Access-Control-Allow-Methods", rq->route->allow,
-		"Access-Control-Allow-Headers", ("authorization, content-type, "
-		    "cache-control, last-event-id, idempotency-key"),
-		"Access-Control-Max-Age", "600",
-		NULL
-	};
-	struct buf none = { 0 };
-
-	return rq_answer(rq, 204, NULL, &none, headers);
-}
-
 /* What is asked for, and how: ANSWER_NOT_YET, or refused. */
 static enum answer
 read_head(struct request *rq)
@@ -246,14 +230,18 @@ read_head(struct request *rq)
 	const char *why;
 	unsigned int bit = method_bit(rq->method);
 
+	if (!origin_host_is_ours(rq))
+		return rq_problemf(rq, PROBLEM_NOT_FOUND, "what listens on this machine "
+		    "alone is asked for by its address or as localhost");
 	if ((rq->route = find_route(rq)) == NULL)
-		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s here; "
-		    "fanfare serves %s", (int)(rq->path_len < 80 ? rq->path_len : 80),
-		    rq->uri, rq->listener->admin ? "/metrics, /stats, /healthz" :
+		return rq_problemf(rq, PROBLEM_NOT_FOUND, "there is no %.*s%s here; "
+		    "fanfare serves %s", (int)rq_path_shown(rq), rq->uri,
+		    rq_path_shown(rq) < rq->path_len ? "..." : "",
+		    rq->listener->admin ? "/metrics, /stats, /healthz" :
 		    "/events, /history, /publish, /fanfare.js, /healthz, /stats, "
 		    "/streams, /revoke");
 	if (bit == METHOD_OPTIONS)
-		return preflight(rq);
+		return origin_preflight(rq);
 	if (!(rq->route->methods & bit))
 		return rq_problemf(rq, PROBLEM_METHOD, "use %s on %s, not %.20s",
 		    rq->route->allow, rq->route->path, rq->method);

@@ -13,6 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 
+#define PATH_SHOWN	120		/* bytes of it in a message */
 #define RETRY_AFTER_S	2ull		/* when nobody knows better */
 
 const char *
@@ -21,13 +22,28 @@ rq_header(struct request *rq, const char *name)
 	return MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name);
 }
 
-void
+bool
 rq_add_headers(struct request *rq, struct MHD_Response *r)
 {
 	/* Failures mean no memory; the response then goes without. */
-	(void)MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
 	(void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	access_cors(rq, r);
+	(void)MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	return origin_add_headers(rq, r);
+}
+
+/* What stands on everything but a stream and a publish that went well. */
+static void
+add_page_headers(struct request *rq, struct MHD_Response *r)
+{
+	if (MHD_get_response_header(r, "Cache-Control") == NULL)
+		(void)MHD_add_response_header(r, "Cache-Control", "no-store");
+	/* No other page may so much as have it in its process. */
+	if (MHD_get_response_header(r, "Cross-Origin-Resource-Policy") == NULL)
+		(void)MHD_add_response_header(r, "Cross-Origin-Resource-Policy",
+		    "same-origin");
+	if (rq_add_headers(rq, r))
+		(void)MHD_add_response_header(r, "Access-Control-Expose-Headers",
+		    "ETag, Retry-After, WWW-Authenticate");
 }
 
 enum answer
@@ -57,15 +73,14 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 		(void)MHD_add_response_header(r, "Content-Type", type);
 	for (; headers != NULL && headers[0] != NULL; headers += 2)
 		(void)MHD_add_response_header(r, headers[0], headers[1]);
-	/* What only matters to a browser that reads; each header costs a publish. */
-	if (status == 200 && rq->append != NULL)
-		access_cors(rq, r);
-	else {
-		if (MHD_get_response_header(r, "Cache-Control") == NULL)
-			(void)MHD_add_response_header(r, "Cache-Control",
-			    "no-store");
-		rq_add_headers(rq, r);
-	}
+	/* Each header costs a publish, and an EventSource cannot read any. */
+	if (status == 200 && rq->append != NULL) {
+		(void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+		(void)origin_add_headers(rq, r);
+	} else if (type != NULL && strcmp(type, "text/event-stream") == 0)
+		(void)rq_add_headers(rq, r);
+	else
+		add_page_headers(rq, r);
 	if (rq->http->leaving)
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (rq->deferring) {
@@ -76,6 +91,21 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 	ok = MHD_queue_response(rq->conn, status, r);
 	MHD_destroy_response(r);
 	return ok == MHD_YES ? ANSWERED : ANSWER_FAILED;
+}
+
+/* How much of the path may be told: not all of a long one, and nothing from where a
+ * credential seems to begin, put there by mistake. */
+size_t
+rq_path_shown(const struct request *rq)
+{
+	static const char *const marks[] = { "ffk_", "eyJ", "token" };
+	size_t len = rq->path_len < PATH_SHOWN ? rq->path_len : PATH_SHOWN;
+	const char *at;
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if ((at = memmem(rq->uri, len, marks[i], strlen(marks[i]))) != NULL)
+			len = (size_t)(at - rq->uri);
+	return len;
 }
 
 /* Drawn for a problem only: random bytes are a system call. */

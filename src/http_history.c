@@ -156,8 +156,9 @@ answer_page(struct request *rq)
 	struct event_id cursor = store_head(st);
 	const struct frame *f;
 	char id[EVENT_ID_SIZE], etag[DIGEST_ETAG_SIZE];
-	const char *headers[] = { "ETag", etag, "Cache-Control",
-		"no-cache, no-transform", NULL };
+	/* What a credential opened is for no cache that others share. */
+	const char *headers[] = { "ETag", etag, "Cache-Control", rq->has_id ?
+		"private, no-cache, no-transform" : "no-cache, no-transform", NULL };
 	size_t before, n = 0;
 
 	if (j->failed)

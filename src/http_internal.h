@@ -170,6 +170,9 @@ enum answer	 rq_problem(struct request *rq, enum problem p,
 		    const char *detail, const char *why, const char *topic);
 enum answer	 rq_problemf(struct request *rq, enum problem p,
 		    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* How many bytes of the path may stand in a message, and of the method. */
+#define METHOD_SHOWN	20
+size_t		 rq_path_shown(const struct request *rq);
 /* 403: `fmt` has one %s, where the topic goes. */
 enum answer	 rq_forbidden(struct request *rq, const char *topic,
 		    const char *fmt);
@@ -178,8 +181,8 @@ enum answer	 rq_suspend(struct request *rq);
 /* Wait for rq->append to be committed: it goes to the store with all others that came
  * with it. */
 enum answer	 rq_append(struct request *rq);
-/* Add CORS and the like to a response. */
-void		 rq_add_headers(struct request *rq, struct MHD_Response *r);
+/* What browsers go by; true: the page that asks may read it. */
+bool		 rq_add_headers(struct request *rq, struct MHD_Response *r);
 /* Verify what the request brought.  True: rq->id is filled.  False: answered, or it has
  * to wait (ANSWER_LATER) and to ask again then; *a tells. */
 bool		 rq_verify(struct request *rq, enum auth_use use, enum answer *a);
@@ -204,12 +207,20 @@ bool		 rq_duration(struct request *rq, const char *name, int64_t *out,
 bool		 rq_choice(struct request *rq, const char *name,
 		    const char *const *words, int *out, enum answer *a);
 
-/* http_access.c */
-void		 access_cors(struct request *rq, struct MHD_Response *r);
+/* http_origin.c */
 bool		 access_origin_allowed(const struct http_conf *c,
 		    const char *origin);
-/* The credential, looked for where DESIGN says; the text is borrowed from the request.
- * `buf` is room for a cookie's value. */
+/* What lets the asking page read the answer; false: nothing does. */
+bool		 origin_add_headers(struct request *rq, struct MHD_Response *r);
+/* OPTIONS, of a route. */
+enum answer	 origin_preflight(struct request *rq);
+/* False: an admin listener on loopback is asked for by a name that a page could have. */
+bool		 origin_host_is_ours(struct request *rq);
+/* May a cookie count, that the browser sent along for whichever page asks? */
+bool		 origin_vouches(struct request *rq);
+
+/* http_access.c */
+/* The credential, looked for where DESIGN says; the text is borrowed from the request. */
 struct auth_credential access_credential(struct request *rq, bool publish);
 
 /* http_peer.c */

@@ -36,11 +36,14 @@ refusal_may_be_told(struct http *h)
 void
 refusal_log(struct request *rq, unsigned int status, const char *code, const char *text)
 {
+	size_t shown = rq_path_shown(rq);
+
 	if (!log_enabled(LOG_INFO) || !refusal_may_be_told(rq->http))
 		return;
-	log_info("http: %u %s%s%s %s %.*s from %s%s%s", status, code,
-	    rq->ref[0] != '\0' ? " ref=" : "", rq->ref, rq->method, (int)rq->path_len,
-	    rq->uri, access_peer(rq), text[0] != '\0' ? ": " : "", text);
+	log_info("http: %u %s%s%s %.*s %.*s%s from %s%s%s", status, code,
+	    rq->ref[0] != '\0' ? " ref=" : "", rq->ref, METHOD_SHOWN, rq->method,
+	    (int)shown, rq->uri, shown < rq->path_len ? "..." : "", access_peer(rq),
+	    text[0] != '\0' ? ": " : "", text);
 }
 
 void

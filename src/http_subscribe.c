@@ -156,7 +156,7 @@ open_stream(struct request *rq, struct stream_ask *ask)
 	(void)MHD_add_response_header(r, "Content-Type", "text/event-stream");
 	for (const char *const *h = stream_headers; *h != NULL; h += 2)
 		(void)MHD_add_response_header(r, h[0], h[1]);
-	rq_add_headers(rq, r);
+	(void)rq_add_headers(rq, r);
 	ok = MHD_queue_response(rq->conn, MHD_HTTP_OK, r);
 	MHD_destroy_response(r);
 	if (ask->cursor_is_good)

@@ -2,7 +2,7 @@
  * log.h - one line for each thing worth telling, to standard error.
  *
  * Any thread.  A line is written with one write(2) and escaped (controls, invalid
- * UTF-8), at most 2 kB; when nobody reads the pipe or the disk is full it is dropped and
+ * UTF-8, characters that turn a line round or hide in it), at most 2 kB; when nobody reads the pipe or the disk is full it is dropped and
  * counted, so a log never blocks the server, and a line says how many were when there is
  * room again.  Context first: log_warn("store: open %s", path).
  * Never a token, never a payload.

@@ -331,7 +331,8 @@ clean_environment(void)
 {
 	static const char *const names[] = { "PATH", "HOME", "TMPDIR",
 		"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
-		"LSAN_OPTIONS", "LD_PRELOAD", "FAULT_CONTROL", "GCOV_PREFIX" };
+		"LSAN_OPTIONS", "LD_PRELOAD", "FAULT_CONTROL", "GCOV_PREFIX",
+		"CREDENTIALS_DIRECTORY" };
 	const char *v[sizeof names / sizeof *names];
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)

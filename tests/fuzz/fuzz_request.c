@@ -152,7 +152,8 @@ is_header(const char *line, size_t len)
 	    "WWW-Authenticate", "Access-Control-Allow-Origin",
 	    "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers",
 	    "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
-	    "Access-Control-Max-Age", "Referrer-Policy", "X-Content-Type-Options",
+	    "Access-Control-Max-Age", "Access-Control-Allow-Private-Network",
+	    "Cross-Origin-Resource-Policy", "Referrer-Policy", "X-Content-Type-Options",
 	    "X-Accel-Buffering", "Content-Encoding", "Last-Modified" };
 	const char *colon = memchr(line, ':', len);
 
