@@ -153,8 +153,9 @@ const struct conf_option conf_table[] = {
 	  "RS* and ES*.  Taken byte for byte." },
 	{ ROW("auth.key_file", CONF_TEXT, house.key_file), .issuers = true,
 	  .example = "/etc/fanfare/token-key", .check = conf_check_text,
-	  .help = "A file with that key; one newline at its end is dropped.  "
-	  "In place of auth.key." },
+	  .help = "A file with that key, a secret in one that others cannot read; "
+	  "one newline at its end is dropped.  FIFOs and devices are refused.  In "
+	  "place of auth.key." },
 	{ ROW("auth.jwks", CONF_TEXT, house.jwks), .issuers = true,
 	  .example = "https://login.example.com/.well-known/jwks.json",
 	  .check = conf_check_jwks,
