@@ -151,11 +151,11 @@ explain_check(const struct auth_issuer *is, const struct auth_check *c,
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
 	const char *name = auth_check_name(is, c);
-	const json_t *v = json_object_get(claims, name);
+	const json_t *v;
 	enum mark mark;
 
 	why[0] = '\0';
-	mark = c->check(is, v, g, &r) == -1 ? MARK_NO :
+	mark = auth_check_claim(is, c, claims, g, &v, &r) == -1 ? MARK_NO :
 	    v == NULL ? MARK_NONE : MARK_OK;
 	/* Times are judged apart, since they depend on the use. */
 	if (mark == MARK_OK && strcmp(name, "exp") == 0 &&
@@ -183,8 +183,8 @@ explain_others(const struct auth *a, const struct auth_issuer *is,
     json_t *claims)
 {
 	const char *name;
+	size_t i, holder = auth_grants_holder(is, claims);
 	json_t *v;
-	size_t i;
 	bool known;
 
 	json_object_foreach(claims, name, v) {
@@ -199,7 +199,11 @@ explain_others(const struct auth *a, const struct auth_issuer *is,
 		for (i = 0; i < a->claim_names.n; i++)
 			if (strcmp(name, a->claim_names.v[i].p) == 0)
 				known = true;
-		(void)puts(known ? "; named by a rule" : "; not used");
+		if (strlen(name) == holder &&
+		    strncmp(name, is->grants_claim, holder) == 0)
+			(void)printf("; %s is in it\n", is->grants_claim);
+		else
+			(void)puts(known ? "; named by a rule" : "; not used");
 	}
 }
 
@@ -307,30 +311,46 @@ explain_judge(const struct auth *a, struct auth_bytes payload)
 	return is;
 }
 
+/* The name of the rules for this issuer's tokens, for a message. */
+static void
+put_rules_name(const struct auth_issuer *is)
+{
+	if (is->has_rules)
+		(void)printf("%s.topics", is->section);
+	else
+		(void)fputs("topics.authenticated", stdout);
+}
+
 /* The rules that this token opens, and those that it does not, and why. */
 static size_t
-explain_rules(const struct auth *a, const struct auth_grants *g)
+explain_rules(const struct auth *a, const struct auth_issuer *is,
+    const struct auth_grants *g)
 {
+	const struct auth_patterns *rules = auth_rules_of(a, is);
 	char pattern[TOPIC_MAX_BYTES];
 	size_t i, n, open = 0;
 
-	if (a->rules.n == 0)
+	if (rules->n == 0 && !(is->has_rules && a->rules.n > 0))
 		return 0;
-	(void)puts("  subscribe to, by topics.authenticated:");
-	for (i = 0; i < a->rules.n; i++) {
+	(void)fputs("  subscribe to, by ", stdout);
+	put_rules_name(is);
+	(void)puts(":");
+	if (rules->n == 0)
+		(void)puts("    (nothing: this section has no rules)");
+	for (i = 0; i < rules->n; i++) {
 		(void)fputs("    ", stdout);
 		if (g->sub == NULL) {
-			put_safe(a->rules.v[i].p, a->rules.v[i].len);
+			put_safe(rules->v[i].p, rules->v[i].len);
 			(void)puts("   no: the token has no sub");
-		} else if (!auth_rule_expand(&a->rules.v[i], g, pattern, &n)) {
-			put_safe(a->rules.v[i].p, a->rules.v[i].len);
+		} else if (!auth_rule_expand(&rules->v[i], g, pattern, &n)) {
+			put_safe(rules->v[i].p, rules->v[i].len);
 			(void)puts("   no: a claim it names is missing, or can't "
 			    "be one segment of a topic");
 		} else {
 			put_safe(pattern, n);
-			if (strchr(a->rules.v[i].p, '{') != NULL) {
+			if (strchr(rules->v[i].p, '{') != NULL) {
 				(void)fputs("   from ", stdout);
-				put_safe(a->rules.v[i].p, a->rules.v[i].len);
+				put_safe(rules->v[i].p, rules->v[i].len);
 			}
 			(void)putchar('\n');
 			open++;
@@ -352,8 +372,8 @@ explain_grants(const struct auth *a, const struct auth_grants *g,
 		put_list("publish to:", &g->publish, "(nothing)");
 	put_list("subscribe to:", &g->subscribe, "(nothing)");
 	open = g->publish.n + g->subscribe.n;
-	if (!g->is_api_key)
-		open += explain_rules(a, g);
+	if (is != NULL)
+		open += explain_rules(a, is, g);
 	put_list("subscribe to, by topics.public, even without it:", &a->public,
 	    "(nothing)");
 	if (open == 0)

@@ -81,6 +81,16 @@ struct auth_source {
 	uint64_t	 refreshes, failures;
 };
 
+struct auth_pattern {
+	char		*p;		/* NUL-terminated; holds no NUL */
+	size_t		 len;
+};
+
+struct auth_patterns {
+	struct auth_pattern *v;
+	size_t		 n;
+};
+
 /* Who signs tokens, and what we ask of them.  Immutable but for *source. */
 struct auth_issuer {
 	char		*section;	/* "auth" or "auth.NAME" */
@@ -92,16 +102,8 @@ struct auth_issuer {
 	char		*grants_claim;
 	int64_t		 leeway_ms, grace_ms;
 	bool		 reads_only;
-};
-
-struct auth_pattern {
-	char		*p;		/* NUL-terminated; holds no NUL */
-	size_t		 len;
-};
-
-struct auth_patterns {
-	struct auth_pattern *v;
-	size_t		 n;
+	bool		 has_rules;	/* its own; else those of struct auth */
+	struct auth_patterns rules;
 };
 
 struct auth_claim {
@@ -114,6 +116,7 @@ struct auth_claim {
 struct auth_grants {
 	unsigned int	 refs;		/* atomic */
 	bool		 is_api_key;
+	char		*issuer;	/* the section that judged it; NULL: API key */
 	uint64_t	 key_id, principal;
 	int64_t		 exp_ms;	/* 1 to AUTH_TIME_MAX_MS; 0: API key */
 	int64_t		 nbf_ms;	/* 0: none */
@@ -163,7 +166,7 @@ struct auth {
 	size_t		 n_issuers;	/* 0: no tokens at all */
 	struct auth_patterns public;
 	struct auth_patterns rules;	/* topics.authenticated, with {claim} */
-	struct auth_patterns claim_names;	/* named by rules, each once */
+	struct auth_patterns claim_names;	/* named by any rule, each once */
 	struct auth_cache cache;
 	struct map	*jobs;		/* under way: hash -> struct auth_job */
 };
@@ -197,6 +200,9 @@ void	auth_grants_unref(struct auth_grants *g);
  * each.  False when a claim is not there or the result is too long. */
 bool	auth_rule_expand(const struct auth_pattern *rule,
 	    const struct auth_grants *g, char out[TOPIC_MAX_BYTES], size_t *len);
+/* The rules for tokens of this issuer. */
+const struct auth_patterns *auth_rules_of(const struct auth *a,
+	    const struct auth_issuer *is);
 /* May `g` still be used so at now_ms?  0, or -1 and *r. */
 int	auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 	    enum auth_use use, int64_t now_ms, struct auth_refusal *r);
@@ -296,6 +302,13 @@ extern const struct auth_check auth_checks[];
 extern const size_t auth_n_checks;
 const char *auth_check_name(const struct auth_issuer *is,
 	    const struct auth_check *c);
+/* Find the claim (*v; NULL: not there) and check it.  0, or -1 and *r. */
+int	auth_check_claim(const struct auth_issuer *is, const struct auth_check *c,
+	    const json_t *claims, struct auth_grants *g, const json_t **v,
+	    struct auth_refusal *r);
+/* The claim that holds the one named by grants_claim, when that is a path: its name's
+ * length; else 0. */
+size_t	auth_grants_holder(const struct auth_issuer *is, const json_t *claims);
 /* Keep those claims that rules name and that can stand in a topic. */
 int	auth_token_claims(const struct auth_patterns *names, const json_t *claims,
 	    struct auth_grants *g);

@@ -157,6 +157,8 @@ check_grants_claim(const struct auth_issuer *is, char *err, size_t size)
 	static const char *const taken[] = {
 		"iss", "aud", "sub", "exp", "nbf", "iat", "jti",
 	};
+	/* Supabase and Auth0; Clerk. */
+	static const char *const own[] = { "user_metadata", "unsafe_metadata" };
 	const char *claim = is->grants_claim;
 	size_t i;
 
@@ -165,6 +167,14 @@ check_grants_claim(const struct auth_issuer *is, char *err, size_t size)
 			return auth_say(err, size, "%s.grants_claim: claim %s "
 			    "has another meaning: choose another name",
 			    is->section, claim);
+	for (i = 0; i < sizeof own / sizeof own[0]; i++)
+		if (strncmp(claim, own[i], strlen(own[i])) == 0 &&
+		    (claim[strlen(own[i])] == '\0' || claim[strlen(own[i])] == '.'))
+			return auth_say(err, size, "%s.grants_claim: %s is what "
+			    "users write about themselves, and would let them grant "
+			    "themselves everything: choose one that only the "
+			    "application writes, such as app_metadata.fanfare",
+			    is->section, own[i]);
 	if (!text_is_utf8(claim, strlen(claim)) ||
 	    text_has_control(claim, strlen(claim)))
 		return auth_say(err, size, "%s.grants_claim: not UTF-8 text",
@@ -247,6 +257,7 @@ issuer_fini(struct auth_issuer *is)
 	free(is->issuer);
 	free(is->audience);
 	free(is->grants_claim);
+	auth_patterns_fini(&is->rules);
 }
 
 void

@@ -586,6 +586,55 @@ auth_check_name(const struct auth_issuer *is, const struct auth_check *c)
 	return c->name != NULL ? c->name : is->grants_claim;
 }
 
+/*
+ * grants_claim as a path, app_metadata.fanfare: the member that the parts between its
+ * dots lead to.  An address has dots in it and is never a path.
+ */
+static const json_t *
+follow_path(const json_t *claims, const char *path)
+{
+	const json_t *at = claims;
+	size_t len;
+
+	if (strchr(path, '.') == NULL || strstr(path, "://") != NULL)
+		return NULL;
+	for (;; path += len + 1) {
+		if ((len = strcspn(path, ".")) == 0)
+			return NULL;
+		at = json_object_getn(at, path, len);
+		if (at == NULL || path[len] == '\0')
+			return at;
+	}
+}
+
+size_t
+auth_grants_holder(const struct auth_issuer *is, const json_t *claims)
+{
+	return json_object_get(claims, is->grants_claim) == NULL &&
+	    follow_path(claims, is->grants_claim) != NULL ?
+	    strcspn(is->grants_claim, ".") : 0;
+}
+
+int
+auth_check_claim(const struct auth_issuer *is, const struct auth_check *c,
+    const json_t *claims, struct auth_grants *g, const json_t **v,
+    struct auth_refusal *r)
+{
+	const json_t *deep = NULL;
+
+	*v = json_object_get(claims, auth_check_name(is, c));
+	if (c->name == NULL)
+		deep = follow_path(claims, is->grants_claim);
+	/* Whoever can add one of them must not outvote the other. */
+	if (*v != NULL && deep != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s.grants_claim is "
+		    "%s, and the token has both a claim of that name and one at that "
+		    "path", is->section, is->grants_claim);
+	if (*v == NULL)
+		*v = deep;
+	return c->check(is, *v, g, r);
+}
+
 /* Can this stand as one segment, meaning itself? */
 static bool
 is_segment(const char *p, size_t len)
@@ -675,6 +724,7 @@ auth_token_read(const struct auth_issuer *is, const struct auth_keys *keys,
 	const struct auth_key *may[AUTH_TRIES], *signer;
 	struct auth_grants *g = NULL;
 	json_t *header = NULL, *claims = NULL;
+	const json_t *v;
 	enum auth_alg alg[AUTH_TRIES];
 	struct auth_token t;
 	size_t i, n;
@@ -686,11 +736,11 @@ auth_token_read(const struct auth_issuer *is, const struct auth_keys *keys,
 	    (claims = auth_token_object(t.part[1], "payload", r)) == NULL ||
 	    (signer = find_signer(is, may, alg, n, p, len, &t, r)) == NULL)
 		goto fail;
-	if ((g = auth_grants_new()) == NULL)
+	if ((g = auth_grants_new()) == NULL ||
+	    (g->issuer = strdup(is->section)) == NULL)
 		goto no_memory;
 	for (i = 0; i < auth_n_checks; i++)
-		if (auth_checks[i].check(is, json_object_get(claims,
-		    auth_check_name(is, &auth_checks[i])), g, r) == -1)
+		if (auth_check_claim(is, &auth_checks[i], claims, g, &v, r) == -1)
 			goto fail;
 	if ((g->key_id = auth_key_id(is, signer)) == 0 ||
 	    auth_token_claims(names, claims, g) == -1 ||

@@ -39,6 +39,7 @@ struct conf_issuer {
 	char		*issuer, *audience, *grants_claim;
 	int64_t		 leeway_ms, grace_ms;
 	bool		 publish;
+	struct conf_list topics;		/* empty: topics.authenticated; "none" */
 	char	       **where;			/* as that of struct conf */
 };
 

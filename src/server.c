@@ -61,6 +61,17 @@ words(const struct conf_list *l)
 	return (const char *const *)(void *)l->v;
 }
 
+/* NULL: those of everybody.  "none" alone is an empty list. */
+static const char *const *
+own_topics(const struct conf_issuer *is)
+{
+	const char *const *v = words(&is->topics);
+
+	if (is->topics.n == 0)
+		return NULL;
+	return is->topics.n == 1 && strcmp(v[0], "none") == 0 ? v + 1 : v;
+}
+
 static struct auth_issuer_conf
 issuer_of(const struct conf_issuer *is)
 {
@@ -75,6 +86,7 @@ issuer_of(const struct conf_issuer *is)
 		.leeway_ms = is->leeway_ms,
 		.grace_ms = is->grace_ms,
 		.reads_only = !is->publish,
+		.topics = own_topics(is),
 	};
 }
 

@@ -19,7 +19,7 @@ server_with(struct endpoint *e)
 {
 	return server_start("--auth.idp.issuer=https://idp",
 	    fmt("--auth.idp.jwks=http://127.0.0.1:%d/jwks", e->port),
-	    "--topics.authenticated=user/{sub}/**", NULL);
+	    "--auth.idp.topics=user/{sub}/**", NULL);
 }
 
 static int

@@ -63,11 +63,12 @@ before(async () => {
 	const conf = path.join(tmp, 'fanfare.conf');
 
 	fs.writeFileSync(file, `${legacy}\n`, { mode: 0o600 });
+	// Side by side each needs rules of its own: these people cannot be mistaken for each other.
 	fs.writeFileSync(conf, [local('clerk', example('Clerk')), local('supabase', example('Supabase')),
 		local('auth0', example('Auth0')), local('better', example('Better Auth')),
 		// The same project with its legacy secret is another one here.
 		local('', example('Supabase', 1)).replace('[auth.supabase]', '[auth.legacy]').replaceAll('PROJECT', 'LEGACY'),
-		'[topics]\nauthenticated = user/{sub}/**\n'].join('\n'));
+	].map((section) => `${section.trimEnd()}\ntopics = user/{sub}/**\n`).join('\n') + '[topics]\nauthenticated = user/{sub}/**\n');
 	s = await Server.make('issuers', { isPublic: false, options: ['-c', conf] });
 }, LIMIT);
 after(finish, LIMIT);
@@ -130,12 +131,19 @@ const supabase = (key, project, more = {}, header = {}) => sign(key, { iss: `htt
 
 test('Supabase: signing keys and the legacy secret', LIMIT, async () => {
 	const hs = { alg: 'HS256', kid: 'fu1z3B+MoPSHnGCJ', privateKey: legacy };
-	const grants = { fanfare: { subscribe: ['team/7/**'] } };
+	const grants = { app_metadata: { provider: 'email', fanfare: { subscribe: ['team/7/**'] } } };
 
 	await opens(supabase(keys.supabase, 'PROJECT', grants), uuid, 'team/7/goals');
 	await opens(supabase(hs, 'LEGACY', grants), uuid, 'team/7/goals');
-	// What users write about themselves grants nothing.
+	// What users write about themselves grants nothing, nor does a claim of another name.
 	assert.equal(await read('secret', supabase(keys.supabase, 'PROJECT')), 403);
+	assert.equal(await read('secret', supabase(keys.supabase, 'PROJECT', { fanfare: { subscribe: ['**'] } })), 403);
+	// A Custom Access Token hook's claim, by its name.
+	const hook = await Server.make('hook', { isPublic: false, options: ['--auth.supabase.issuer=https://HOOK.supabase.co/auth/v1',
+		`--auth.supabase.jwks=${endpoint.origin}/supabase`, '--auth.supabase.topics=user/{sub}/**'] });
+	const hooked = await fetch(`${hook.origin}/history?topic=team/7/x&token=${supabase(keys.supabase, 'HOOK', { fanfare: { subscribe: ['team/7/**'] } })}`);
+	assert.equal(hooked.status, 200);
+	await hook.kill('SIGTERM');
 	// The published keys: no sub, another issuer, another audience.
 	for (const role of ['anon', 'service_role'])
 		assert.equal(await read(`user/${uuid}/x`, sign(hs, { iss: 'supabase', ref: 'LEGACY', role, iat: now(), exp: now() + 1e9 })), 401);
@@ -180,6 +188,36 @@ test('Better Auth: with ES256 as it is, with EdDSA it says what to do', LIMIT, a
 	assert.equal(await read('user/Vq2x9tLrm0/x', sign({ ...ed, kid: keys.better.kid }, claims)), 401);
 });
 
+test('Several at once: the same subject of two issuers is two people', LIMIT, async () => {
+	const conf = path.join(tmp, 'several.conf'), house = path.join(tmp, 'token-key'), pem = path.join(tmp, 'ci-public.pem');
+	const ci = pair(undefined, 'ES256'), exp = now() + 60;
+
+	fs.writeFileSync(house, `${secret}\n`, { mode: 0o600 });
+	fs.writeFileSync(pem, crypto.createPublicKey(ci.privateKey).export({ type: 'spki', format: 'pem' }));
+	const text = `${example('Several at once').replace(/^jwks = .*$/m, `jwks = ${endpoint.origin}/clerk`)
+		.replace('/etc/fanfare/token-key', house).replace('/etc/fanfare/ci-public.pem', pem)}[topics]\nauthenticated = user/{sub}/**\n`;
+	// The house's key is among the options that Server.make gives.
+	fs.writeFileSync(conf, text.replace(`key_file = ${house}\n`, ''));
+	const own = await Server.make('several', { isPublic: false, options: ['-c', conf] });
+	const status = (topic, token) => fetch(`${own.origin}/history?topic=${topic}`, { headers: { authorization: `Bearer ${token}` } }).then((r) => r.status);
+	const clerks = clerk('42'), ours = await mintToken({ sub: '42' }, { secret });
+	const machine = sign(ci, { iss: 'https://ci.example.com', sub: '42', exp, fanfare: { publish: ['builds/**'] } });
+
+	assert.deepEqual([await status('user/42/x', ours), await status('clerk/42/x', ours)], [200, 403]);
+	assert.deepEqual([await status('user/42/x', clerks), await status('clerk/42/x', clerks)], [403, 200]);
+	assert.deepEqual([await status('user/42/x', machine), await status('clerk/42/x', machine)], [403, 403]);
+	const r = await fetch(`${own.origin}/publish?topic=builds/7`, { method: 'POST', body: 'x', headers: { authorization: `Bearer ${machine}` } });
+	assert.equal(r.status, 200);
+	await own.kill('SIGTERM');
+	// Without rules of its own it does not start, and says what to write.
+	fs.writeFileSync(conf, text);
+	assert.equal((await run(binary, ['check', '-c', conf, `--store.path=${tmp}/x.db`])).code, 0);
+	fs.writeFileSync(conf, text.replace(/^topics = clerk.*$/m, ''));
+	const { code, stderr } = await run(binary, ['check', '-c', conf]);
+	assert.equal(code, 2);
+	assert.match(stderr, /several\.conf:\d+: topics\.authenticated: .*Add a line to \[auth\.clerk\]: .*topics = clerk\/\{sub\}\/\*\*/);
+});
+
 test('Auth.js: its own token is encrypted, and a minted one does', LIMIT, async () => {
 	const jwe = `${part({ alg: 'dir', enc: 'A256CBC-HS512', kid: 'x' })}..${part('iv')}.${part('text')}.${part('tag')}`;
 
@@ -195,7 +233,7 @@ test('a provider that rotates is not noticed by those who read', LIMIT, async ()
 	const old = [];
 
 	sets.rotating = [current.jwk];
-	const own = await Server.make('rotating', { isPublic: false, options: ['--topics.authenticated=user/{sub}/**',
+	const own = await Server.make('rotating', { isPublic: false, options: ['--auth.idp.topics=user/{sub}/**',
 		'--auth.idp.issuer=https://rotates', `--auth.idp.jwks=${endpoint.origin}/rotating`] });
 	const end = Date.now() + 12000;
 	const readers = Array.from({ length: 8 }, async (_, i) => {
