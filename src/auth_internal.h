@@ -268,6 +268,13 @@ uint64_t auth_key_id(const struct auth_issuer *is, const struct auth_key *k);
 struct auth_keys *auth_jwks_read(const char *from, const char *p, size_t len,
 	    char *err, size_t size);
 
+/* The name of an algorithm that we know and do not accept (EdDSA, PS256 ...); NULL: it is
+ * none of those.  What to do instead, to end a message. */
+const char *auth_alg_foreign(const char *name);
+#define AUTH_INSTEAD							\
+	": have the issuer sign with ES256 or RS256, or mint a short token "	\
+	"of your own from its session, see fanfare-tokens(7)"
+
 /* auth_token.c: pure but for debug lines, so any thread may */
 struct auth_token {
 	struct auth_bytes part[3];	/* header, claims, signature: still base64 */

@@ -342,6 +342,18 @@ accepts(const struct auth_key *k, const char *alg)
 	return false;
 }
 
+/* The name of a public key's algorithm? */
+static bool
+is_ours(const char *alg)
+{
+	size_t i;
+
+	for (i = AUTH_RS256; i < AUTH_ALGS; i++)
+		if (strcmp(auth_alg_name((enum auth_alg)i), alg) == 0)
+			return true;
+	return false;
+}
+
 /* A token without a kid: any key of its algorithm, if they are few. */
 static size_t
 pick_by_alg(const struct auth_issuer *is, const struct auth_keys *keys,
@@ -377,6 +389,13 @@ auth_pick_keys(const struct auth_issuer *is, const struct auth_keys *keys,
 	const char *alg = json_string_value(json_object_get(header, "alg"));
 	size_t i, n = 0;
 
+	/* Its key is none of ours, whatever kid says. */
+	if (alg != NULL && auth_alg_foreign(alg) != NULL) {
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
+		    "header is %s, which is not supported" AUTH_INSTEAD,
+		    auth_alg_foreign(alg));
+		return 0;
+	}
 	if (keys == NULL || keys->n == 0) {
 		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s could not be "
 		    "fetched yet", is->from);
@@ -404,17 +423,19 @@ auth_lacks_key(const struct auth_issuer *is, struct auth_bytes header)
 	const struct auth_key *may[AUTH_TRIES];
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	const char *alg;
 	bool lacks;
 	json_t *h;
 
 	if (is->source->url == NULL)
 		return false;
-	if (is->source->keys == NULL)
-		return true;
 	if ((h = auth_token_object(header, "header", &r)) == NULL)
 		return false;
-	lacks = json_is_string(json_object_get(h, "kid")) &&
-	    auth_pick_keys(is, is->source->keys, h, may, &r) == 0;
+	/* No key that comes can be for an algorithm that is not ours. */
+	alg = json_string_value(json_object_get(h, "alg"));
+	lacks = alg != NULL && is_ours(alg) && (is->source->keys == NULL ||
+	    (json_is_string(json_object_get(h, "kid")) &&
+	    auth_pick_keys(is, is->source->keys, h, may, &r) == 0));
 	json_decref(h);
 	return lacks;
 }

@@ -45,7 +45,7 @@ static const struct {
 
 /* Known by name, so that a message may say it, but never accepted. */
 static const char *const foreign_algs[] = {
-	"none", "PS256", "PS384", "PS512", "EdDSA", "ES256K",
+	"PS256", "PS384", "PS512", "EdDSA", "ES256K",
 };
 
 /* The value of a base64url digit, or -1. */
@@ -267,6 +267,17 @@ done:
 	return j;
 }
 
+const char *
+auth_alg_foreign(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof foreign_algs / sizeof foreign_algs[0]; i++)
+		if (strcasecmp(name, foreign_algs[i]) == 0)
+			return foreign_algs[i];
+	return NULL;
+}
+
 /* Say why `name` is not accepted by this key. */
 static int
 refuse_alg(const struct auth_issuer *is, const struct auth_key *k,
@@ -279,9 +290,11 @@ refuse_alg(const struct auth_issuer *is, const struct auth_key *k,
 	for (i = 0; i < AUTH_ALGS; i++)
 		if (strcasecmp(name, auth_alg_name((enum auth_alg)i)) == 0)
 			known = auth_alg_name((enum auth_alg)i);
-	for (i = 0; i < sizeof foreign_algs / sizeof foreign_algs[0]; i++)
-		if (strcasecmp(name, foreign_algs[i]) == 0)
-			known = foreign_algs[i];
+	if (strcasecmp(name, "none") == 0)
+		known = "none";
+	else if (known == NULL && (known = auth_alg_foreign(name)) != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
+		    "header is %s, which is not supported" AUTH_INSTEAD, known);
 	auth_format_algs(accepted, sizeof accepted, k->algs);
 	if (known == NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "

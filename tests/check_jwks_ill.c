@@ -63,6 +63,14 @@ static const struct {
 	[HUGE_BODY] = { "more than 262144 bytes" },
 	[NOTHING_OF_USE] = { "no key of the set is of use" },
 	[EMPTY] = { "no key of the set is of use" },
+	[HUGE_HEAD] = { "more than 65536 bytes came as headers" },
+	[CONTINUES] = { "more than 65536 bytes came as headers" },
+	[DRIPS] = { "no whole answer within" },
+	[GZIP] = { "this is not JSON" },
+	[TO_FILE] = { "the answer is 302, not 200; redirects are not followed: configure "
+	    "the address itself, if you trust file:///etc/passwd" },
+	[CUT] = { "transfer closed with" },
+	[SECRETS] = { "no key of the set is of use here: the last one is a secret (oct)" },
 };
 
 /* Of one who may have to wait until an attempt to fetch is given up. */
