@@ -11,6 +11,8 @@
  * auth_pool.c		the same, for slow signatures, on threads of their own
  * auth_mint.c		tokens and API keys made for the command line
  * auth_explain.c	the same checks, told to a person
+ * auth_pasted.c	what people hand over where a token should be
+ * auth_near.c		what a token with a wrong signature was made with
  *
  * Two rules keep this room safe.  The key pins the algorithm, so a token never
  * chooses how it is judged.  And libjwt is asked one thing only, whether an HMAC
@@ -293,6 +295,21 @@ int	auth_token_signature(const struct auth_issuer *is, const struct auth_key *k,
 	    const struct auth_token *t, struct auth_refusal *r);
 /* Returns new the bytes of base64url text, with a NUL behind them; NULL: it is none. */
 char	*auth_base64url(const char *p, size_t len, size_t *out_len);
+
+/* auth_pasted.c: pure */
+/* What this text is that is no token: it says what to mend; NULL: nothing known. */
+const char *auth_pasted_fault(const char *p, size_t len);
+/* Take off what people paste around a token; what there was. */
+#define AUTH_PASTED_QUOTES	1u
+#define AUTH_PASTED_TWICE	2u	/* Bearer Bearer */
+#define AUTH_PASTED_ADDRESS	4u	/* it was token= of an address or cookie */
+unsigned int auth_unwrap(const char **p, size_t *len);
+
+/* auth_near.c: the command line's */
+/* Of a signature that `k` did not make: true and `out` when it is clear what did. */
+bool	auth_near_miss(const struct auth *a, const struct auth_issuer *is,
+	    const struct auth_key *k, enum auth_alg alg, const char *p, size_t len,
+	    const struct auth_token *t, char *out, size_t size);
 
 /* auth_signature.c: did the public key sign this text?  Also false without memory.  Any
  * thread. */

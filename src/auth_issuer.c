@@ -325,7 +325,7 @@ auth_route(const struct auth *a, struct auth_bytes payload, struct auth_refusal 
 		return house;
 	(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim iss is %s, and [auth] "
 	    "has no key", iss == NULL ? "missing" : "that of none of the sections "
-	    "[auth.NAME]");
+	    "[auth.NAME] (each letter and slash of issuer counts)");
 	return NULL;
 }
 

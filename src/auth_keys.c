@@ -272,6 +272,20 @@ done:
 	return is_key;
 }
 
+/* What an env file or Windows has put there counts, and is hard to see. */
+static void
+warn_of_ends(const char *from, const char *p, size_t len)
+{
+	static const char blanks[] = " \t\r\n";
+
+	if (memchr(blanks, p[0], 4) != NULL || memchr(blanks, p[len - 1], 4) != NULL)
+		log_warnx("auth: %s: the secret begins or ends with white space, which "
+		    "counts: was that meant?", from);
+	else if ((p[0] == '"' || p[0] == '\'') && p[len - 1] == p[0])
+		log_warnx("auth: %s: the secret stands in quotation marks, which count: "
+		    "was that meant?", from);
+}
+
 static int
 key_from_secret(struct auth_key *k, const char *from, const char *p, size_t len,
     char *err, size_t size)
@@ -302,6 +316,7 @@ key_from_secret(struct auth_key *k, const char *from, const char *p, size_t len,
 	k->p[len] = '\0';
 	k->len = len;
 	k->is_secret = true;
+	warn_of_ends(from, p, len);
 	for (i = 0; i < AUTH_ALGS; i++)
 		if (algs[i].secret_min != 0 && len >= algs[i].secret_min)
 			k->algs |= 1u << i;

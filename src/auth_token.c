@@ -28,6 +28,10 @@
 #include "text.h"
 #include "topic.h"
 
+/* A time in milliseconds since 1970, of this century and the next. */
+#define MILLISECONDS_MIN	946684800000.0
+#define MILLISECONDS_MAX	7258118400000.0
+
 static const struct {
 	jwt_alg_t	 jwt;		/* of those that libjwt checks */
 	size_t		 signature_len;	/* bytes; 0: as long as the key */
@@ -131,10 +135,13 @@ misplaced(char c)
 	case '\t':
 	case '\r':
 	case '\n':
-		return "the token holds white space: was it cut or wrapped?";
+		return "the token holds white space, perhaps a line end: was it cut "
+		    "or wrapped?";
 	case '"':
 	case '\'':
-		return "the token holds a quotation mark";
+		return "the token holds a quotation mark: was it sent as JSON text?";
+	case '%':
+		return "the token holds a %: was it percent-encoded twice?";
 	case '{':
 		return "the token is in JSON form; the compact form is expected";
 	}
@@ -146,12 +153,15 @@ auth_token_split(const char *p, size_t len, struct auth_token *t,
     struct auth_refusal *r)
 {
 	static const char *const names[] = { "header", "payload", "signature" };
+	const char *fault = auth_pasted_fault(p, len);
 	size_t dots = 0, i, start = 0;
 
 	*t = (struct auth_token){ 0 };
 	if (len > AUTH_TOKEN_MAX)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is longer "
 		    "than %d bytes", AUTH_TOKEN_MAX);
+	if (fault != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s", fault);
 	for (i = 0; i < len; i++) {
 		if (p[i] == '.') {
 			if (dots < 2) {
@@ -518,7 +528,13 @@ check_exp(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
 		    "missing: every token must say when it ends");
 	if (claim_time(v, &g->exp_ms) == -1)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
-		    "claim exp is not a number");
+		    "claim exp is not a number of seconds since 1970");
+	/* It would be good for fifty thousand years. */
+	if (json_number_value(v) >= MILLISECONDS_MIN &&
+	    json_number_value(v) < MILLISECONDS_MAX)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim exp is beyond the "
+		    "year 9999: it counts seconds, and this was written in "
+		    "milliseconds");
 	return 0;
 }
 
@@ -545,7 +561,8 @@ read_patterns(const struct auth_issuer *is, const json_t *grants,
 		return 0;
 	if (!json_is_array(list))
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s in claim %s is "
-		    "not a list of topics", name, is->grants_claim);
+		    "not a list of topics: write \"%s\": [\"scores/**\"]", name,
+		    is->grants_claim, name);
 	json_array_foreach(list, i, e) {
 		if (!json_is_string(e))
 			return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s in claim "

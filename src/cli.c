@@ -119,10 +119,12 @@ static const struct cli_command commands[] = {
 	  "Print a token signed with auth.key of the configuration.\n",
 	  token_options, true, 0, 0, run_token },
 	{ "explain", "[-c FILE] TOKEN|-",
-	  "Say claim by claim what the server makes of a token.\n"
-	  "- reads it from standard input, so that it does not show in the\n"
-	  "list of processes.\n"
-	  "Exits 0 when it would be accepted for something.\n",
+	  "Say claim by claim what the server makes of a token or API key.\n"
+	  "- reads it from standard input, so that it shows neither in the\n"
+	  "list of processes nor in the shell's history.  A whole line\n"
+	  "\"Authorization: Bearer ...\" will do, or an address with token=.\n"
+	  "Exits 0 when it opens something, 1 when it does not, 2 when the\n"
+	  "configuration is at fault.\n",
 	  conf_only_options, true, 1, 1, run_explain },
 	{ "publish", "TOPIC [DATA|-]",
 	  "Publish one event and print the server's answer.\n"
@@ -551,9 +553,7 @@ run_explain(const struct cli_call *call)
 			code = CLI_FAILED;
 			goto done;
 		}
-		token = input + strspn(input, " \t\r\n");
-		input[strcspn(token,
-		    " \t\r\n") + (size_t)(token - input)] = '\0';
+		token = input;
 	}
 	if ((auth = server_auth(c, err, sizeof err)) == NULL) {
 		(void)cli_fail(call, 0, "%s", err);

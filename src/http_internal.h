@@ -45,6 +45,7 @@ struct http {
 	struct auth_fetch *fetch;
 	bool		 keys_changed;	/* and streams have not been told yet */
 	uint64_t	 keys_told;	/* how often they were */
+	bool		 told_of_key;	/* an API key in an address was warned of */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
