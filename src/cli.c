@@ -458,6 +458,20 @@ run_key(const struct cli_call *call)
 	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
 }
 
+/* These two see tokens as the server does, which is somewhere else. */
+static struct conf *
+servers_conf(const struct cli_call *call)
+{
+	struct conf *c = cli_finish_conf(call);
+
+	if (c == NULL)
+		fprintf(stderr, "(fanfare %s reads the configuration of the server: give "
+		    "it the same -c FILE, variables or options.\nA server with --dev "
+		    "has keys of that run alone; its answers name the check that "
+		    "failed.)\n", call->command->name);
+	return c;
+}
+
 /* The values given for one option, NULL-ended, into `out`, which has room for
  * all; each must be a topic or pattern. */
 static int
@@ -515,7 +529,7 @@ run_token(const struct cli_call *call)
 	mint.publish = publish;
 	mint.subscribe = subscribe;
 	log_init(LOG_WARN, false);
-	if ((c = cli_finish_conf(call)) == NULL)
+	if ((c = servers_conf(call)) == NULL)
 		goto done;
 	if ((auth = server_auth(c, err, sizeof err)) == NULL ||
 	    (token = auth_mint_token(auth, &mint, clock_wall_ms(), err,
@@ -546,7 +560,7 @@ run_explain(const struct cli_call *call)
 	int code = CLI_USAGE;
 
 	log_init(LOG_WARN, false);
-	if ((c = cli_finish_conf(call)) == NULL)
+	if ((c = servers_conf(call)) == NULL)
 		return CLI_USAGE;
 	if (strcmp(token, "-") == 0) {
 		if ((input = cli_read_stdin(call, 65536, &len)) == NULL) {

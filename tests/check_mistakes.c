@@ -299,6 +299,18 @@ START_TEST(in_dev_the_answer_names_the_check_too)
 }
 END_TEST
 
+START_TEST(explain_without_the_servers_configuration_says_so)
+{
+	char *out, *err;
+
+	ck_assert_int_eq(program_run(&out, &err, NULL, "explain", "a.b.c", NULL), 2);
+	ck_assert_ptr_nonnull(strstr(err, "fanfare explain reads the configuration of the "
+	    "server: give it the same -c FILE"));
+	ck_assert_int_eq(program_run(&out, &err, NULL, "token", "--sub=ann", NULL), 2);
+	ck_assert_ptr_nonnull(strstr(err, "A server with --dev has keys of that run alone"));
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -307,6 +319,7 @@ suite(void)
 
 	tcase_add_test(t, each_mistake_is_solved_by_what_one_reads_next);
 	tcase_add_test(t, in_dev_the_answer_names_the_check_too);
+	tcase_add_test(t, explain_without_the_servers_configuration_says_so);
 	return s;
 }
 

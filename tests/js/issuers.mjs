@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { build } from 'esbuild';
 import { mintToken } from '../../contrib/js/server.js';
 import { LIMIT, Server, atEnd, binary, finish, run, secret, site, tmp, top, until } from './harness.mjs';
 
@@ -45,7 +46,9 @@ const keys = {
 	clerk: pair('ins_2abcDEF', 'RS256'),
 	supabase: pair('b8a3a7e1-7f2c-4c7b-9d0e-000000000001', 'ES256', { key_ops: ['verify'], ext: true }),
 	auth0: pair('NjVBRjY5MDlCMUIwNzU4RTA2QzZFMDQ4QzQ2MDAyQjVDNjk1RTM2Qg', 'RS256', { x5c: ['MIIC...'], x5t: 'NjVB' }),
-	better: pair('c5c7995d-0037-4553-8aee-b5b620b89b23', 'ES256'),
+	// With the algorithm that the manual tells it to take.
+	better: pair('c5c7995d-0037-4553-8aee-b5b620b89b23', fs.readFileSync(path.join(top, 'src', 'fanfare-tokens.7'), 'utf8')
+		.match(/jwt\(\{ jwks: \{ keyPairConfig: \{ alg: '(\w+)' \} \} \}\)/)[1]),
 };
 const sets = Object.fromEntries(Object.entries(keys).map(([name, k]) => [name, [k.jwk]]));
 let endpoint, s;
@@ -225,6 +228,31 @@ test('Auth.js: its own token is encrypted, and a minted one does', LIMIT, async 
 	const { stdout } = await run(binary, ['explain', `--auth.key=${secret}`, jwe]);
 	assert.match(stdout, /encrypted \(JWE, 5 segments\)/);
 	await opens(await mintToken({ sub: 'ann', subscribe: ['team/7/**'] }, { secret }), 'ann', 'team/7/x');
+});
+
+test('Auth.js: the route handler of the manual, as it stands there', LIMIT, async () => {
+	const manual = fs.readFileSync(path.join(top, 'src', 'fanfare-tokens.7'), 'utf8').split('.Ss Auth.js (NextAuth)\n')[1];
+	const route = path.join(tmp, 'route.ts'), stub = path.join(tmp, 'auth.ts'), out = path.join(tmp, 'route.mjs');
+
+	fs.writeFileSync(route, manual.match(/\.Bd -literal[^\n]*\n(\/\/ app[^]*?)\.Ed/)[1]);
+	fs.writeFileSync(stub, 'let session: unknown = null\nexport const auth = async () => session as { user?: { id?: string } } | null\n'
+		+ 'export const signIn = (s: unknown) => { session = s }\n');
+	await build({ stdin: { contents: `export * from './route'\nexport { signIn } from './auth'`, resolveDir: tmp, loader: 'ts' }, bundle: true,
+		format: 'esm', platform: 'node', outfile: out, logLevel: 'error',
+		alias: { '@/auth': stub, 'fanfare-client/server': path.join(top, 'contrib', 'js', 'server.js') } });
+	const { GET, signIn } = await import(out);
+	process.env.FANFARE_AUTH_KEY = secret;
+	try {
+		assert.equal((await GET()).status, 401);
+		signIn({ user: { name: 'without an id' } });
+		assert.equal((await GET()).status, 401);
+		signIn({ user: { id: 'cm2x9tLrm0000' } });
+		const r = await GET();
+		assert.equal(r.status, 200);
+		await opens(await r.text(), 'cm2x9tLrm0000');
+	} finally {
+		delete process.env.FANFARE_AUTH_KEY;
+	}
 });
 
 test('a provider that rotates is not noticed by those who read', LIMIT, async () => {
