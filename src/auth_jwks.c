@@ -150,12 +150,11 @@ static const char *
 member_not_in_base64url(const json_t *jwk)
 {
 	static const char *const names[] = { "n", "e", "x", "y" };
-	const json_t *v;
 	unsigned char *p;
 	size_t i, len;
 
 	for (i = 0; i < sizeof names / sizeof names[0]; i++) {
-		if ((v = json_object_get(jwk, names[i])) == NULL)
+		if (json_object_get(jwk, names[i]) == NULL)
 			continue;
 		if ((p = bytes_of(jwk, names[i], &len)) == NULL)
 			return names[i];

@@ -13,6 +13,7 @@
 
 #include <sys/stat.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -276,9 +277,7 @@ done:
 static void
 warn_of_ends(const char *from, const char *p, size_t len)
 {
-	static const char blanks[] = " \t\r\n";
-
-	if (memchr(blanks, p[0], 4) != NULL || memchr(blanks, p[len - 1], 4) != NULL)
+	if (isspace((unsigned char)p[0]) || isspace((unsigned char)p[len - 1]))
 		log_warnx("auth: %s: the secret begins or ends with white space, which "
 		    "counts: was that meant?", from);
 	else if ((p[0] == '"' || p[0] == '\'') && p[len - 1] == p[0])

@@ -128,7 +128,8 @@ made_with_other_ends(const struct question *q, const struct auth_key *k)
 	if (p == NULL)
 		return false;
 	memcpy(p, k->p, k->len);
-	memcpy(p + k->len, "\r\n", 2);
+	p[k->len] = '\r';
+	p[k->len + 1] = '\n';
 	right = made_with(q, p, k->len + 2);
 	p[k->len] = '\n';
 	right = right || made_with(q, p, k->len + 1);

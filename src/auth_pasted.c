@@ -70,14 +70,20 @@ auth_pasted_fault(const char *p, size_t len)
 	return NULL;
 }
 
+static bool
+is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
 static void
 trim(const char **p, size_t *len)
 {
-	while (*len > 0 && memchr(" \t\r\n", **p, 4) != NULL) {
+	while (*len > 0 && is_one_of(**p, " \t\r\n")) {
 		(*p)++;
 		(*len)--;
 	}
-	while (*len > 0 && memchr(" \t\r\n", (*p)[*len - 1], 4) != NULL)
+	while (*len > 0 && is_one_of((*p)[*len - 1], " \t\r\n"))
 		(*len)--;
 }
 
@@ -86,12 +92,12 @@ unquote(const char **p, size_t *len)
 {
 	bool found = false;
 
-	while (*len > 0 && (**p == '"' || **p == '\'' || **p == '`')) {
+	while (*len > 0 && is_one_of(**p, "\"'`")) {
 		(*p)++;
 		(*len)--;
 		found = true;
 	}
-	while (*len > 0 && memchr("\"'`,;", (*p)[*len - 1], 5) != NULL) {
+	while (*len > 0 && is_one_of((*p)[*len - 1], "\"'`,;")) {
 		(*len)--;
 		found = true;
 	}
@@ -109,7 +115,7 @@ take_from_address(const char **p, size_t *len)
 		return false;
 	at += sizeof name - 1;
 	*p = at;
-	while (at < end && memchr("&#; \t\r\n\"'", *at, 10) == NULL)
+	while (at < end && !is_one_of(*at, "&#; \t\r\n\"'"))
 		at++;
 	*len = (size_t)(at - *p);
 	return true;
