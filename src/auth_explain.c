@@ -162,6 +162,8 @@ put_lost_grants(const json_t *grants)
 	size_t i;
 
 	json_object_foreach((json_t *)(uintptr_t)grants, name, list) {
+		if (strcmp(name, "rate") == 0)
+			continue;
 		if (strcmp(name, "publish") != 0 && strcmp(name, "subscribe") != 0) {
 			(void)fputs("; \"", stdout);
 			put_safe(name, strlen(name));

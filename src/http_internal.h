@@ -190,6 +190,14 @@ const char	*access_peer(struct request *rq);
  * `peer`, which stays as it is when there is none. */
 void		 access_forwarded(const struct http_conf *c, const char *list,
 		    char peer[ACCESS_PEER_SIZE]);
+/* http_hint.c */
+/* Nothing that counts as a credential came, but perhaps something that was meant as one:
+ * what to mend, or NULL. */
+const char	*hint_misplaced(struct request *rq, enum auth_use use);
+/* This API key is good.  If it came in an address, a page has it, and so has everybody:
+ * warn, once. */
+void		 hint_key_in_address(struct request *rq, struct auth_credential cred);
+
 /* The credential, looked for where DESIGN says; the text is borrowed from the request.
  * `buf` is room for a cookie's value. */
 struct auth_credential access_credential(struct request *rq, bool publish);

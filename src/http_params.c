@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "clock.h"
 #include "http_internal.h"
@@ -70,51 +69,6 @@ refuse_busy(struct request *rq, const char *reason)
 	    NULL, NULL);
 }
 
-/* Nothing that counts as a credential came, but perhaps something that was meant as one:
- * what to mend, or NULL. */
-static const char *
-misplaced_credential(struct request *rq, enum auth_use use)
-{
-	static const char *const wrong[] = { "X-API-Key", "Api-Key", "X-Auth-Token",
-	    "X-Access-Token", "Token", "Bearer" };
-	const struct query_pair *token;
-	const char *h = rq_header(rq, "Authorization");
-
-	if (h != NULL && strncasecmp(h, "Bearer", 6) == 0)
-		return "the Authorization header says Bearer and nothing behind it: is "
-		    "the variable empty?";
-	if (h != NULL && (strncmp(h, "ffk_", 4) == 0 || strncmp(h, "eyJ", 3) == 0))
-		return "the word Bearer is missing: Authorization: Bearer ...";
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		if (rq_header(rq, wrong[i]) != NULL)
-			return "the credential stands in another header: it belongs into "
-			    "Authorization: Bearer ...";
-	if (h != NULL && strncasecmp(h, "Basic", 5) != 0)
-		return "the Authorization header is not of the form Authorization: "
-		    "Bearer ...";
-	token = query_get(&rq->q, "token");
-	if (token != NULL && token->value_len == 0)
-		return "token= in the address is empty: did the page have a token yet?";
-	if (token != NULL && use == AUTH_PUBLISH)
-		return "token= in the address is for subscribing; to publish, send "
-		    "Authorization: Bearer ...";
-	return NULL;
-}
-
-/* A page that holds an API key gives it to everybody.  Once is enough. */
-static void
-warn_of_key_in_address(struct request *rq, struct auth_credential cred)
-{
-	const struct query_pair *token = query_get(&rq->q, "token");
-
-	if (rq->http->told_of_key || token == NULL || cred.text != token->value)
-		return;
-	rq->http->told_of_key = true;
-	log_warnx("http: an API key came as token= in an address, from %s: whoever sees "
-	    "the page can publish with it; give pages tokens, and make a new key",
-	    access_peer(rq));
-}
-
 bool
 rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 {
@@ -147,7 +101,7 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	}
 	if (bad == 0) {
 		if (rq->id.is_api_key)
-			warn_of_key_in_address(rq, cred);
+			hint_key_in_address(rq, cred);
 		rq->has_id = true;
 		rq->keys_told = h->keys_told;
 		return true;
@@ -155,7 +109,7 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 	switch (p) {
 	case PROBLEM_TOKEN_MISSING:
 		/* Then there is no more to say in the log either. */
-		if ((detail = misplaced_credential(rq, use)) != NULL) {
+		if ((detail = hint_misplaced(rq, use)) != NULL) {
 			*a = rq_problem(rq, p, detail, NULL, NULL);
 			return false;
 		}
