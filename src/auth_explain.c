@@ -247,8 +247,8 @@ explain_check(const struct auth_issuer *is, const struct auth_check *c,
 	(void)putchar('\n');
 }
 
-static const char key_of_supabase[] = "; this is a key of the project, which says nothing "
-    "of a user: send session.access_token of supabase.auth.getSession()";
+static const char key_of_supabase[] = "; this is a key of the project, which says "
+    "nothing of a user: send session.access_token of supabase.auth.getSession()";
 
 /* The keys that it calls anon and service_role are tokens, too. */
 static bool

@@ -356,6 +356,24 @@ START_TEST(J1_a_token_is_judged_by_the_section_of_its_issuer_alone)
 }
 END_TEST
 
+START_TEST(what_type_an_endpoint_calls_its_set_does_not_count)
+{
+	static const char *const types[] = { "text/plain", "text/html",
+	    "application/octet-stream", "application/jwk-set+json; charset=utf-8" };
+
+	for (size_t i = 0; i < N(types); i++) {
+		struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
+		struct server *s;
+
+		e->headers = strdup(fmt("Content-Type: %s\r\n", types[i]));
+		s = server_with(e);
+		ck_assert_msg(status_of(s, "/history?topic=a/1", bearer(P256, "k",
+		    "https://idp", "ann")) == 200, "%s", types[i]);
+		ck_assert_int_eq(server_stop(s), 0);
+	}
+}
+END_TEST
+
 /* ---- files, and who looks before starting ---- */
 
 START_TEST(a_jwks_may_be_a_file_and_is_read_at_start_and_by_sighup)
@@ -464,6 +482,7 @@ suite(void)
 	tcase_add_test(t,
 	    J1_an_algorithm_that_is_not_supported_is_named_and_fetches_nothing);
 	tcase_add_test(t, J1_a_token_is_judged_by_the_section_of_its_issuer_alone);
+	tcase_add_test(t, what_type_an_endpoint_calls_its_set_does_not_count);
 	tcase_add_test(t, a_jwks_may_be_a_file_and_is_read_at_start_and_by_sighup);
 	tcase_add_test(t, explain_and_check_fetch_the_keys_too);
 	return s;
