@@ -123,6 +123,7 @@ auth_grants_unref(struct auth_grants *g)
 
 	if (g == NULL || __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
+	free(g->issuer);
 	free(g->sub);
 	free(g->jti);
 	free(g->iss);
@@ -192,12 +193,11 @@ list_has(const struct auth_patterns *l, const char *p, size_t len)
 	return false;
 }
 
-/* Is this rule of topics.authenticated sound?  Remembers the claims it names. */
+/* Is this rule sound?  Remembers the claims it names. */
 static int
-rule_check(struct auth *a, const struct auth_pattern *rule, char *err,
+rule_check(struct auth *a, const char *from, const struct auth_pattern *rule, char *err,
     size_t size)
 {
-	static const char from[] = "topics.authenticated";
 	char sample[TOPIC_MAX_BYTES];
 	const char *p, *why;
 	size_t len;
@@ -242,9 +242,25 @@ public_check(const struct auth_pattern *rule, char *err, size_t size)
 }
 
 static int
+load_rule_list(struct auth *a, const char *from, struct auth_patterns *out,
+    const char *const *list, char *err, size_t size)
+{
+	const char *const *s;
+
+	for (s = list; s != NULL && *s != NULL; s++)
+		if (auth_patterns_add(out, *s, strlen(*s)) == -1)
+			return auth_say(err, size, "%s: out of memory", from);
+		else if (rule_check(a, from, &out->v[out->n - 1], err, size) == -1)
+			return -1;
+	return 0;
+}
+
+static int
 load_rules(struct auth *a, const struct auth_conf *c, char *err, size_t size)
 {
 	const char *const *s;
+	char from[64];
+	size_t i;
 
 	for (s = c->public_topics; s != NULL && *s != NULL; s++)
 		if (auth_patterns_add(&a->public, *s, strlen(*s)) == -1)
@@ -252,14 +268,23 @@ load_rules(struct auth *a, const struct auth_conf *c, char *err, size_t size)
 		else if (public_check(&a->public.v[a->public.n - 1], err, size) ==
 		    -1)
 			return -1;
-	for (s = c->authenticated_topics; s != NULL && *s != NULL; s++)
-		if (auth_patterns_add(&a->rules, *s, strlen(*s)) == -1)
-			return auth_say(err, size,
-			    "topics.authenticated: out of memory");
-		else if (rule_check(a, &a->rules.v[a->rules.n - 1], err, size) ==
+	for (i = 0; i < a->n_issuers; i++) {
+		s = i == 0 ? c->house.topics : c->issuers[i - 1].topics;
+		a->issuers[i].has_rules = s != NULL;
+		(void)snprintf(from, sizeof from, "%s.topics",
+		    a->issuers[i].section);
+		if (load_rule_list(a, from, &a->issuers[i].rules, s, err, size) ==
 		    -1)
 			return -1;
-	return 0;
+	}
+	return load_rule_list(a, "topics.authenticated", &a->rules,
+	    c->authenticated_topics, err, size);
+}
+
+const struct auth_patterns *
+auth_rules_of(const struct auth *a, const struct auth_issuer *is)
+{
+	return is->has_rules ? &is->rules : &a->rules;
 }
 
 /* Building */
@@ -645,18 +670,34 @@ auth_is_public(const struct auth *a, const char *topic, size_t len)
 	    list_covers(&a->public, topic, len);
 }
 
-/* topics.authenticated: for those with a token that says who they are. */
+/* The section of that name, for grants that may come from an older struct auth. */
+static const struct auth_issuer *
+find_section(const struct auth *a, const char *section)
+{
+	size_t i;
+
+	for (i = 0; i < a->n_issuers; i++)
+		if (strcmp(a->issuers[i].section, section) == 0)
+			return &a->issuers[i];
+	return NULL;
+}
+
+/* The rules of its section: for those with a token that says who they are. */
 static bool
 rules_cover(const struct auth *a, const struct auth_grants *g, const char *asked,
     size_t len)
 {
+	const struct auth_issuer *is;
+	const struct auth_patterns *rules;
 	char pattern[TOPIC_MAX_BYTES];
 	size_t i, n;
 
-	if (g->is_api_key || g->sub == NULL)
+	if (g->is_api_key || g->sub == NULL || g->issuer == NULL ||
+	    (is = find_section(a, g->issuer)) == NULL)
 		return false;
-	for (i = 0; i < a->rules.n; i++)
-		if (auth_rule_expand(&a->rules.v[i], g, pattern, &n) &&
+	rules = auth_rules_of(a, is);
+	for (i = 0; i < rules->n; i++)
+		if (auth_rule_expand(&rules->v[i], g, pattern, &n) &&
 		    topic_covers(pattern, n, asked, len))
 			return true;
 	return false;

@@ -34,6 +34,8 @@ struct auth_issuer_conf {
 	int64_t			 leeway_ms, grace_ms;
 	int64_t			 max_life_ms;	/* 0: no limit */
 	bool			 reads_only;	/* its tokens never publish */
+	const char *const	*topics;	/* in place of authenticated_topics, even
+						 * when it is empty; NULL: those */
 };
 
 /* All strings are borrowed during auth_new() alone.  Lists end in NULL; NULL and ""
@@ -45,7 +47,8 @@ struct auth_conf {
 	const struct auth_issuer_conf *issuers;	/* each has name, key, issuer */
 	size_t			 n_issuers;
 	const char *const	*public_topics;		/* patterns */
-	const char *const	*authenticated_topics;	/* patterns with {claim} */
+	const char *const	*authenticated_topics;	/* patterns with {claim}; for
+							 * issuers without topics */
 	bool			 allow_none;	/* no key at all is no error */
 };
 

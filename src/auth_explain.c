@@ -22,6 +22,7 @@
 
 #define VALUE_MAX	160	/* bytes of a claim that are shown */
 #define LABEL_WIDTH	14
+#define SHORT_LIFE_MS	(5 * 60 * INT64_C(1000))
 
 enum mark { MARK_OK, MARK_NO, MARK_NONE };
 
@@ -114,15 +115,80 @@ put_time(int64_t ms, int64_t now_ms)
 		(void)printf(", %s, %s ago", stamp, span);
 }
 
+/* The time that claim iat says, in ms; 0: none. */
+static int64_t
+issued_ms(const json_t *claims)
+{
+	double s = json_number_value(json_object_get(claims, "iat"));
+
+	return s > 0 && s < (double)(AUTH_TIME_MAX_MS / 1000) ? (int64_t)(s * 1000) : 0;
+}
+
+static void
+put_issued(const struct auth_issuer *is, const json_t *claims, int64_t now_ms)
+{
+	int64_t ms = issued_ms(claims);
+
+	if (ms == 0)
+		return;
+	put_time(ms, now_ms);
+	if (ms > now_ms + is->leeway_ms)
+		(void)fputs(": are both clocks right?", stdout);
+}
+
+/* Of one that has expired: was it made to live so short, or is a clock wrong? */
+static void
+put_life(const struct auth_issuer *is, const json_t *claims, int64_t exp_ms,
+    int64_t now_ms)
+{
+	int64_t iat_ms = issued_ms(claims);
+	char span[AUTH_SPAN_SIZE];
+
+	if (iat_ms == 0 || now_ms < exp_ms || exp_ms < iat_ms)
+		return;
+	auth_format_span(span, exp_ms - iat_ms);
+	(void)printf("; it lived for %s (iat to exp)", span);
+	if (exp_ms - iat_ms <= SHORT_LIFE_MS && is->grace_ms == 0)
+		(void)printf(": fetch a fresh one for each connection, or set "
+		    "%s.grace (12h) so that streams outlive it", is->section);
+}
+
+/* What stands among the grants and grants nothing. */
+static void
+put_lost_grants(const json_t *grants)
+{
+	const char *name, *why;
+	const json_t *list, *e;
+	size_t i;
+
+	json_object_foreach((json_t *)(uintptr_t)grants, name, list) {
+		if (strcmp(name, "rate") == 0)
+			continue;
+		if (strcmp(name, "publish") != 0 && strcmp(name, "subscribe") != 0) {
+			(void)fputs("; \"", stdout);
+			put_safe(name, strlen(name));
+			(void)fputs("\" in it is not known: only publish and subscribe "
+			    "are", stdout);
+			continue;
+		}
+		json_array_foreach(list, i, e)
+			if (json_is_string(e) && topic_classify(json_string_value(e),
+			    json_string_length(e), &why) == TOPIC_INVALID)
+				(void)printf("; number %zu of %s grants nothing: it %s",
+				    i + 1, name, why);
+	}
+}
+
 /* What else there is to say about a claim, behind its value. */
 static void
-put_note(const struct auth_issuer *is, const char *name, const json_t *v,
-    const struct auth_grants *g, int64_t now_ms)
+put_note(const struct auth_issuer *is, const char *name, const json_t *claims,
+    const json_t *v, const struct auth_grants *g, int64_t now_ms)
 {
 	char span[AUTH_SPAN_SIZE];
 
 	if (strcmp(name, "exp") == 0 && g->exp_ms != 0) {
 		put_time(g->exp_ms, now_ms);
+		put_life(is, claims, g->exp_ms, now_ms);
 		if (is->grace_ms > 0) {
 			auth_format_span(span, is->grace_ms);
 			(void)printf("; for subscribing %s longer (%s.grace)",
@@ -130,6 +196,8 @@ put_note(const struct auth_issuer *is, const char *name, const json_t *v,
 		}
 	} else if (strcmp(name, "nbf") == 0 && g->nbf_ms != 0)
 		put_time(g->nbf_ms, now_ms);
+	else if (strcmp(name, "iat") == 0)
+		put_issued(is, claims, now_ms);
 	else if (strcmp(name, "iss") == 0 && is->issuer != NULL)
 		(void)printf("; %s.issuer is \"%s\"", is->section, is->issuer);
 	else if (strcmp(name, "aud") == 0 && is->audience != NULL)
@@ -151,11 +219,11 @@ explain_check(const struct auth_issuer *is, const struct auth_check *c,
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
 	const char *name = auth_check_name(is, c);
-	const json_t *v = json_object_get(claims, name);
+	const json_t *v;
 	enum mark mark;
 
 	why[0] = '\0';
-	mark = c->check(is, v, g, &r) == -1 ? MARK_NO :
+	mark = auth_check_claim(is, c, claims, g, &v, &r) == -1 ? MARK_NO :
 	    v == NULL ? MARK_NONE : MARK_OK;
 	/* Times are judged apart, since they depend on the use. */
 	if (mark == MARK_OK && strcmp(name, "exp") == 0 &&
@@ -173,18 +241,34 @@ explain_check(const struct auth_issuer *is, const struct auth_check *c,
 		put_value(v);
 	} else if (why[0] == '\0')
 		(void)fputs("not there", stdout);
-	put_note(is, name, v, g, now_ms);
+	put_note(is, name, claims, v, g, now_ms);
+	if (c->name == NULL)
+		put_lost_grants(v);
 	(void)putchar('\n');
+}
+
+static const char key_of_supabase[] = "; this is a key of the project, which says "
+    "nothing of a user: send session.access_token of supabase.auth.getSession()";
+
+/* The keys that it calls anon and service_role are tokens, too. */
+static bool
+is_key_of_supabase(const json_t *claims)
+{
+	const char *iss = json_string_value(json_object_get(claims, "iss"));
+
+	return iss != NULL && strcmp(iss, "supabase") == 0 &&
+	    json_is_string(json_object_get(claims, "role")) &&
+	    json_object_get(claims, "sub") == NULL;
 }
 
 /* Claims that decide nothing here, but may be misspelt ones that should. */
 static void
 explain_others(const struct auth *a, const struct auth_issuer *is,
-    json_t *claims)
+    json_t *claims, int64_t now_ms)
 {
 	const char *name;
+	size_t i, holder = auth_grants_holder(is, claims);
 	json_t *v;
-	size_t i;
 	bool known;
 
 	json_object_foreach(claims, name, v) {
@@ -199,7 +283,20 @@ explain_others(const struct auth *a, const struct auth_issuer *is,
 		for (i = 0; i < a->claim_names.n; i++)
 			if (strcmp(name, a->claim_names.v[i].p) == 0)
 				known = true;
-		(void)puts(known ? "; named by a rule" : "; not used");
+		if (strlen(name) == holder &&
+		    strncmp(name, is->grants_claim, holder) == 0)
+			(void)printf("; %s is in it\n", is->grants_claim);
+		else if (strcmp(name, "iat") == 0) {
+			put_issued(is, claims, now_ms);
+			(void)putchar('\n');
+		} else if (strcmp(name, "role") == 0 && is_key_of_supabase(claims))
+			(void)puts(key_of_supabase);
+		else if (!known && (strcmp(name, "publish") == 0 ||
+		    strcmp(name, "subscribe") == 0))
+			(void)printf("; not used here: it belongs into \"%s\": {...}\n",
+			    is->grants_claim);
+		else
+			(void)puts(known ? "; named by a rule" : "; not used");
 	}
 }
 
@@ -248,10 +345,10 @@ explain_keys(const struct auth_issuer *is, const json_t *header,
 
 /* The header and the signature; false when the signature is not good. */
 static bool
-explain_signature(const struct auth_issuer *is, const char *p, size_t len,
-    const struct auth_token *t, const json_t *header)
+explain_signature(const struct auth *a, const struct auth_issuer *is, const char *p,
+    size_t len, const struct auth_token *t, const json_t *header)
 {
-	char why[256];
+	char why[512];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
 	const struct auth_key *may[AUTH_TRIES];
 	size_t i, n, fit = 0;
@@ -276,7 +373,15 @@ explain_signature(const struct auth_issuer *is, const char *p, size_t len,
 			break;
 	put_label("signature", i < fit ? MARK_OK : MARK_NO);
 	if (i == fit) {
-		(void)printf("%s\n", why);
+		(void)printf("the signature does not match %s: the token was changed, "
+		    "or made with another key\n", is->from);
+		for (i = 0; i < fit; i++)
+			if (auth_near_miss(a, is, may[i], alg, p, len, t, why,
+			    sizeof why)) {
+				put_label("", MARK_NONE);
+				(void)printf("%s\n", why);
+				break;
+			}
 		return false;
 	}
 	(void)printf("made with the key that %s names%s%s\n", is->from,
@@ -284,9 +389,33 @@ explain_signature(const struct auth_issuer *is, const char *p, size_t len,
 	return true;
 }
 
+/* Whose it says it is, and whose would be judged. */
+static void
+explain_nobody(const struct auth *a, const json_t *claims)
+{
+	const json_t *iss = json_object_get(claims, "iss");
+	size_t i;
+
+	if (iss != NULL) {
+		put_label("iss", MARK_NO);
+		put_value(iss);
+		(void)putchar('\n');
+	}
+	for (i = 1; i < a->n_issuers; i++) {
+		put_label("", MARK_NONE);
+		(void)printf("%s.issuer is \"%s\"\n", a->issuers[i].section,
+		    a->issuers[i].issuer);
+	}
+	if (is_key_of_supabase(claims)) {
+		put_label("role", MARK_NO);
+		put_value(json_object_get(claims, "role"));
+		(void)puts(key_of_supabase);
+	}
+}
+
 /* Who judges it; NULL: nobody, and told. */
 static const struct auth_issuer *
-explain_judge(const struct auth *a, struct auth_bytes payload)
+explain_judge(const struct auth *a, struct auth_bytes payload, const json_t *claims)
 {
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
@@ -298,6 +427,7 @@ explain_judge(const struct auth *a, struct auth_bytes payload)
 		put_label("key", MARK_NO);
 		(void)printf("%s\n", a->n_issuers == 0 ? "there is none to check "
 		    "tokens with: set auth.key" : why);
+		explain_nobody(a, claims);
 	} else if (a->n_issuers > 1) {
 		put_label("judged by", MARK_OK);
 		(void)printf("[%s]%s\n", is->section, is != &a->issuers[0] ?
@@ -307,30 +437,46 @@ explain_judge(const struct auth *a, struct auth_bytes payload)
 	return is;
 }
 
+/* The name of the rules for this issuer's tokens, for a message. */
+static void
+put_rules_name(const struct auth_issuer *is)
+{
+	if (is->has_rules)
+		(void)printf("%s.topics", is->section);
+	else
+		(void)fputs("topics.authenticated", stdout);
+}
+
 /* The rules that this token opens, and those that it does not, and why. */
 static size_t
-explain_rules(const struct auth *a, const struct auth_grants *g)
+explain_rules(const struct auth *a, const struct auth_issuer *is,
+    const struct auth_grants *g)
 {
+	const struct auth_patterns *rules = auth_rules_of(a, is);
 	char pattern[TOPIC_MAX_BYTES];
 	size_t i, n, open = 0;
 
-	if (a->rules.n == 0)
+	if (rules->n == 0 && !(is->has_rules && a->rules.n > 0))
 		return 0;
-	(void)puts("  subscribe to, by topics.authenticated:");
-	for (i = 0; i < a->rules.n; i++) {
+	(void)fputs("  subscribe to, by ", stdout);
+	put_rules_name(is);
+	(void)puts(":");
+	if (rules->n == 0)
+		(void)puts("    (nothing: this section has no rules)");
+	for (i = 0; i < rules->n; i++) {
 		(void)fputs("    ", stdout);
 		if (g->sub == NULL) {
-			put_safe(a->rules.v[i].p, a->rules.v[i].len);
+			put_safe(rules->v[i].p, rules->v[i].len);
 			(void)puts("   no: the token has no sub");
-		} else if (!auth_rule_expand(&a->rules.v[i], g, pattern, &n)) {
-			put_safe(a->rules.v[i].p, a->rules.v[i].len);
+		} else if (!auth_rule_expand(&rules->v[i], g, pattern, &n)) {
+			put_safe(rules->v[i].p, rules->v[i].len);
 			(void)puts("   no: a claim it names is missing, or can't "
 			    "be one segment of a topic");
 		} else {
 			put_safe(pattern, n);
-			if (strchr(a->rules.v[i].p, '{') != NULL) {
+			if (strchr(rules->v[i].p, '{') != NULL) {
 				(void)fputs("   from ", stdout);
-				put_safe(a->rules.v[i].p, a->rules.v[i].len);
+				put_safe(rules->v[i].p, rules->v[i].len);
 			}
 			(void)putchar('\n');
 			open++;
@@ -355,8 +501,8 @@ explain_grants(const struct auth *a, const struct auth_grants *g,
 		    "server.publish_rate says so\n", g->rate);
 	put_list("subscribe to:", &g->subscribe, "(nothing)");
 	open = g->publish.n + g->subscribe.n;
-	if (!g->is_api_key)
-		open += explain_rules(a, g);
+	if (is != NULL)
+		open += explain_rules(a, is, g);
 	put_list("subscribe to, by topics.public, even without it:", &a->public,
 	    "(nothing)");
 	if (open == 0)
@@ -436,9 +582,9 @@ explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
 	}
 	put_label("format", MARK_OK);
 	(void)printf("a signed token of %zu bytes\n", len);
-	if ((is = explain_judge(a, t.part[1])) == NULL)
+	if ((is = explain_judge(a, t.part[1], claims)) == NULL)
 		goto done;
-	good = explain_signature(is, p, len, &t, header);
+	good = explain_signature(a, is, p, len, &t, header);
 	if (!good)
 		(void)puts("The claims below are what the token says; nobody vouches "
 		    "for them.");
@@ -446,7 +592,7 @@ explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
 		goto done;
 	for (i = 0; i < auth_n_checks; i++)
 		explain_check(is, &auth_checks[i], claims, g, now_ms);
-	explain_others(a, is, claims);
+	explain_others(a, is, claims, now_ms);
 	if (auth_token_claims(&a->claim_names, claims, g) == -1)
 		goto done;
 	good = explain_verdict(a, p, len, now_ms);
@@ -461,24 +607,40 @@ done:
 	return open > 0;
 }
 
+/* What was taken off, which the server itself would not forgive. */
+static void
+explain_wrapping(unsigned int seen, bool is_api_key)
+{
+	if ((seen & AUTH_PASTED_QUOTES) != 0) {
+		put_label("pasted", MARK_NONE);
+		(void)puts("without the quotation marks around it, which the server "
+		    "would refuse");
+	}
+	if ((seen & AUTH_PASTED_TWICE) != 0) {
+		put_label("pasted", MARK_NONE);
+		(void)puts("the word Bearer stands twice, which the server would "
+		    "refuse");
+	}
+	if ((seen & AUTH_PASTED_ADDRESS) == 0)
+		return;
+	put_label("pasted", MARK_NONE);
+	(void)puts(is_api_key ? "the token= of an address.  An API key in an address "
+	    "can be read, and published with, by everybody who sees the page: give "
+	    "pages tokens" : "the token= of an address");
+}
+
 bool
 auth_explain(struct auth *a, const char *token, int64_t now_ms)
 {
-	static const char bearer[] = "Bearer ";
-	size_t len;
-	bool good;
+	size_t len = strlen(token);
+	unsigned int seen = auth_unwrap(&token, &len);
+	bool good, is_api_key = auth_is_api_key((struct auth_credential){ token, len });
 
-	/* As it was pasted: the server itself forgives nothing. */
-	token += strspn(token, " \t\r\n");
-	if (strncmp(token, bearer, sizeof bearer - 1) == 0)
-		token += sizeof bearer - 1;
-	for (len = strlen(token); len > 0 &&
-	    strchr(" \t\r\n", token[len - 1]) != NULL;)
-		len--;
+	explain_wrapping(seen, is_api_key);
 	if (len == 0) {
 		(void)puts("There is no token to explain.");
 		good = false;
-	} else if (strncmp(token, AUTH_SECRET_PREFIX, 4) == 0)
+	} else if (is_api_key)
 		good = explain_api_key(a, token, len);
 	else
 		good = explain_token(a, token, len, now_ms);

@@ -5,8 +5,9 @@
  * never holds the lock while it works.  An address that is no longer wanted is let go by
  * the thread when its transfer has ended.
  *
- * An answer may be anything: it is cut off at BODY_MAX and AUTH_FETCH_TIMEOUT_MS, only
- * 200 counts, and auth_jwks.c reads it with suspicion.  The same reason for a failure is
+ * An answer may be anything: it is cut off at HEAD_MAX, BODY_MAX and
+ * AUTH_FETCH_TIMEOUT_MS, never decompressed, only 200 counts, and auth_jwks.c reads it
+ * with suspicion.  The same reason for a failure is
  * logged once.
  */
 #include "config.h"
@@ -29,6 +30,7 @@
 #include "thread.h"
 
 #define BODY_MAX	(256 * 1024)
+#define HEAD_MAX	(64 * 1024)
 #define RETRY_MS	2000		/* after a failure; twice that after the next */
 #define RETRY_MAX_MS	60000
 #define STOP_S		3		/* a name server may hang: we do not */
@@ -49,6 +51,7 @@ struct transfer {
 	struct buf	 body;
 	char		 cache_control[128];
 	char		 error[CURL_ERROR_SIZE];
+	size_t		 head_len;	/* so far, of all responses and trailers */
 	bool		 too_large;
 };
 
@@ -177,6 +180,12 @@ take_header(char *p, size_t one, size_t n, void *arg)
 	size_t len = sizeof name - 1;
 
 	(void)one;
+	/* libcurl bounds a line, but not how many there are. */
+	t->head_len += n;
+	if (t->head_len > HEAD_MAX) {
+		t->too_large = true;
+		return 0;
+	}
 	if (n > len && strncasecmp(p, name, len) == 0)
 		(void)snprintf(t->cache_control, sizeof t->cache_control, "%.*s",
 		    (int)(n - len), p + len);
@@ -205,6 +214,14 @@ transfer_init(struct transfer *t, const char *url, void *owner)
 	    curl_easy_setopt(t->curl, CURLOPT_PRIVATE, owner) == CURLE_OK &&
 	    curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
 	    curl_easy_setopt(t->curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+	    curl_easy_setopt(t->curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+#if LIBCURL_VERSION_NUM >= 0x075500
+	    curl_easy_setopt(t->curl, CURLOPT_PROTOCOLS_STR, "http,https") ==
+	    CURLE_OK &&
+#else
+	    curl_easy_setopt(t->curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP |
+	    CURLPROTO_HTTPS)) == CURLE_OK &&
+#endif
 	    curl_easy_setopt(t->curl, CURLOPT_TIMEOUT_MS,
 	    (long)AUTH_FETCH_TIMEOUT_MS) == CURLE_OK &&
 	    curl_easy_setopt(t->curl, CURLOPT_USERAGENT, "fanfare/"
@@ -241,8 +258,9 @@ transfer_result(struct transfer *t, const char *url, CURLcode code, char *why,
 	long status = 0;
 
 	if (t->too_large)
-		(void)auth_say(why, size, "%s: more than %d bytes came", url,
-		    BODY_MAX);
+		(void)auth_say(why, size, "%s: more than %d bytes came%s", url,
+		    t->head_len > HEAD_MAX ? HEAD_MAX : BODY_MAX,
+		    t->head_len > HEAD_MAX ? " as headers" : "");
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		(void)auth_say(why, size, "%s: no whole answer within %d s", url,
 		    AUTH_FETCH_TIMEOUT_MS / 1000);

@@ -12,6 +12,8 @@
  * auth_revoke.c		tokens that were good and are no more
  * auth_mint.c		tokens and API keys made for the command line
  * auth_explain.c	the same checks, told to a person
+ * auth_pasted.c	what people hand over where a token should be
+ * auth_near.c		what a token with a wrong signature was made with
  *
  * Two rules keep this room safe.  The key pins the algorithm, so a token never
  * chooses how it is judged.  And libjwt is asked one thing only, whether an HMAC
@@ -82,6 +84,16 @@ struct auth_source {
 	uint64_t	 refreshes, failures;
 };
 
+struct auth_pattern {
+	char		*p;		/* NUL-terminated; holds no NUL */
+	size_t		 len;
+};
+
+struct auth_patterns {
+	struct auth_pattern *v;
+	size_t		 n;
+};
+
 /* Who signs tokens, and what we ask of them.  Immutable but for *source. */
 struct auth_issuer {
 	char		*section;	/* "auth" or "auth.NAME" */
@@ -93,16 +105,8 @@ struct auth_issuer {
 	char		*grants_claim;
 	int64_t		 leeway_ms, grace_ms, max_life_ms;
 	bool		 reads_only;
-};
-
-struct auth_pattern {
-	char		*p;		/* NUL-terminated; holds no NUL */
-	size_t		 len;
-};
-
-struct auth_patterns {
-	struct auth_pattern *v;
-	size_t		 n;
+	bool		 has_rules;	/* its own; else those of struct auth */
+	struct auth_patterns rules;
 };
 
 struct auth_claim {
@@ -115,6 +119,7 @@ struct auth_claim {
 struct auth_grants {
 	unsigned int	 refs;		/* atomic */
 	bool		 is_api_key;
+	char		*issuer;	/* the section that judged it; NULL: API key */
 	uint64_t	 key_id, principal;
 	int64_t		 exp_ms;	/* 1 to AUTH_TIME_MAX_MS; 0: API key */
 	int64_t		 nbf_ms;	/* 0: none */
@@ -166,7 +171,7 @@ struct auth {
 	size_t		 n_issuers;	/* 0: no tokens at all */
 	struct auth_patterns public;
 	struct auth_patterns rules;	/* topics.authenticated, with {claim} */
-	struct auth_patterns claim_names;	/* named by rules, each once */
+	struct auth_patterns claim_names;	/* named by any rule, each once */
 	struct auth_cache cache;
 	struct map	*jobs;		/* under way: hash -> struct auth_job */
 };
@@ -200,6 +205,9 @@ void	auth_grants_unref(struct auth_grants *g);
  * each.  False when a claim is not there or the result is too long. */
 bool	auth_rule_expand(const struct auth_pattern *rule,
 	    const struct auth_grants *g, char out[TOPIC_MAX_BYTES], size_t *len);
+/* The rules for tokens of this issuer. */
+const struct auth_patterns *auth_rules_of(const struct auth *a,
+	    const struct auth_issuer *is);
 /* May `g` still be used so at now_ms?  0, or -1 and *r. */
 int	auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 	    enum auth_use use, int64_t now_ms, struct auth_refusal *r);
@@ -268,6 +276,13 @@ const char *auth_issuer_name(const struct auth_issuer *is);
 struct auth_keys *auth_jwks_read(const char *from, const char *p, size_t len,
 	    char *err, size_t size);
 
+/* The name of an algorithm that we know and do not accept (EdDSA, PS256 ...); NULL: it is
+ * none of those.  What to do instead, to end a message. */
+const char *auth_alg_foreign(const char *name);
+#define AUTH_INSTEAD							\
+	": have the issuer sign with ES256 or RS256, or mint a short token "	\
+	"of your own from its session, see fanfare-tokens(7)"
+
 /* auth_token.c: pure but for debug lines, so any thread may */
 struct auth_token {
 	struct auth_bytes part[3];	/* header, claims, signature: still base64 */
@@ -287,6 +302,21 @@ int	auth_token_signature(const struct auth_issuer *is, const struct auth_key *k,
 /* Returns new the bytes of base64url text, with a NUL behind them; NULL: it is none. */
 char	*auth_base64url(const char *p, size_t len, size_t *out_len);
 
+/* auth_pasted.c: pure */
+/* What this text is that is no token: it says what to mend; NULL: nothing known. */
+const char *auth_pasted_fault(const char *p, size_t len);
+/* Take off what people paste around a token; what there was. */
+#define AUTH_PASTED_QUOTES	1u
+#define AUTH_PASTED_TWICE	2u	/* Bearer Bearer */
+#define AUTH_PASTED_ADDRESS	4u	/* it was token= of an address or cookie */
+unsigned int auth_unwrap(const char **p, size_t *len);
+
+/* auth_near.c: the command line's */
+/* Of a signature that `k` did not make: true and `out` when it is clear what did. */
+bool	auth_near_miss(const struct auth *a, const struct auth_issuer *is,
+	    const struct auth_key *k, enum auth_alg alg, const char *p, size_t len,
+	    const struct auth_token *t, char *out, size_t size);
+
 /* auth_signature.c: did the public key sign this text?  Also false without memory.  Any
  * thread. */
 bool	auth_signature_matches(const struct auth_key *k, enum auth_alg alg,
@@ -302,6 +332,13 @@ extern const struct auth_check auth_checks[];
 extern const size_t auth_n_checks;
 const char *auth_check_name(const struct auth_issuer *is,
 	    const struct auth_check *c);
+/* Find the claim (*v; NULL: not there) and check it.  0, or -1 and *r. */
+int	auth_check_claim(const struct auth_issuer *is, const struct auth_check *c,
+	    const json_t *claims, struct auth_grants *g, const json_t **v,
+	    struct auth_refusal *r);
+/* The claim that holds the one named by grants_claim, when that is a path: its name's
+ * length; else 0. */
+size_t	auth_grants_holder(const struct auth_issuer *is, const json_t *claims);
 /* Keep those claims that rules name and that can stand in a topic. */
 int	auth_token_claims(const struct auth_patterns *names, const json_t *claims,
 	    struct auth_grants *g);

@@ -157,6 +157,8 @@ check_grants_claim(const struct auth_issuer *is, char *err, size_t size)
 	static const char *const taken[] = {
 		"iss", "aud", "sub", "exp", "nbf", "iat", "jti",
 	};
+	/* Supabase and Auth0; Clerk. */
+	static const char *const own[] = { "user_metadata", "unsafe_metadata" };
 	const char *claim = is->grants_claim;
 	size_t i;
 
@@ -165,6 +167,14 @@ check_grants_claim(const struct auth_issuer *is, char *err, size_t size)
 			return auth_say(err, size, "%s.grants_claim: claim %s "
 			    "has another meaning: choose another name",
 			    is->section, claim);
+	for (i = 0; i < sizeof own / sizeof own[0]; i++)
+		if (strncmp(claim, own[i], strlen(own[i])) == 0 &&
+		    (claim[strlen(own[i])] == '\0' || claim[strlen(own[i])] == '.'))
+			return auth_say(err, size, "%s.grants_claim: %s is what "
+			    "users write about themselves, and would let them grant "
+			    "themselves everything: choose one that only the "
+			    "application writes, such as app_metadata.fanfare",
+			    is->section, own[i]);
 	if (!text_is_utf8(claim, strlen(claim)) ||
 	    text_has_control(claim, strlen(claim)))
 		return auth_say(err, size, "%s.grants_claim: not UTF-8 text",
@@ -248,6 +258,7 @@ issuer_fini(struct auth_issuer *is)
 	free(is->issuer);
 	free(is->audience);
 	free(is->grants_claim);
+	auth_patterns_fini(&is->rules);
 }
 
 void
@@ -363,7 +374,7 @@ auth_route(const struct auth *a, struct auth_bytes payload, struct auth_refusal 
 		return house;
 	(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim iss is %s, and [auth] "
 	    "has no key", iss == NULL ? "missing" : "that of none of the sections "
-	    "[auth.NAME]");
+	    "[auth.NAME] (each letter and slash of issuer counts)");
 	return NULL;
 }
 
@@ -376,6 +387,18 @@ accepts(const struct auth_key *k, const char *alg)
 	for (i = 0; i < AUTH_ALGS; i++)
 		if ((k->algs & 1u << i) != 0 &&
 		    strcmp(auth_alg_name((enum auth_alg)i), alg) == 0)
+			return true;
+	return false;
+}
+
+/* The name of a public key's algorithm? */
+static bool
+is_ours(const char *alg)
+{
+	size_t i;
+
+	for (i = AUTH_RS256; i < AUTH_ALGS; i++)
+		if (strcmp(auth_alg_name((enum auth_alg)i), alg) == 0)
 			return true;
 	return false;
 }
@@ -415,6 +438,13 @@ auth_pick_keys(const struct auth_issuer *is, const struct auth_keys *keys,
 	const char *alg = json_string_value(json_object_get(header, "alg"));
 	size_t i, n = 0;
 
+	/* Its key is none of ours, whatever kid says. */
+	if (alg != NULL && auth_alg_foreign(alg) != NULL) {
+		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
+		    "header is %s, which is not supported" AUTH_INSTEAD,
+		    auth_alg_foreign(alg));
+		return 0;
+	}
 	if (keys == NULL || keys->n == 0) {
 		(void)auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s could not be "
 		    "fetched yet", is->from);
@@ -442,17 +472,19 @@ auth_lacks_key(const struct auth_issuer *is, struct auth_bytes header)
 	const struct auth_key *may[AUTH_TRIES];
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
+	const char *alg;
 	bool lacks;
 	json_t *h;
 
 	if (is->source->url == NULL)
 		return false;
-	if (is->source->keys == NULL)
-		return true;
 	if ((h = auth_token_object(header, "header", &r)) == NULL)
 		return false;
-	lacks = json_is_string(json_object_get(h, "kid")) &&
-	    auth_pick_keys(is, is->source->keys, h, may, &r) == 0;
+	/* No key that comes can be for an algorithm that is not ours. */
+	alg = json_string_value(json_object_get(h, "alg"));
+	lacks = alg != NULL && is_ours(alg) && (is->source->keys == NULL ||
+	    (json_is_string(json_object_get(h, "kid")) &&
+	    auth_pick_keys(is, is->source->keys, h, may, &r) == 0));
 	json_decref(h);
 	return lacks;
 }

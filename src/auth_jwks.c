@@ -21,12 +21,14 @@
 #include <openssl/param_build.h>
 
 #include "auth_internal.h"
+#include "clock.h"
 #include "log.h"
 
 #define KEYS_MAX	32	/* of a set: no issuer has so many */
 #define LINES_MAX	8	/* of the log, on what is ignored */
 #define KID_MAX		256	/* bytes */
 #define RSA_BYTES_MAX	1024	/* larger ones take seconds to be checked */
+#define READ_MS		1000	/* of a set whose keys are costly to check */
 
 static const struct {
 	const char	*crv, *group;
@@ -128,6 +130,39 @@ done:
 	return pk;
 }
 
+/* A member that should be text and is something else is nothing to guess at. */
+static const char *
+member_that_is_no_text(const json_t *jwk)
+{
+	static const char *const names[] = { "kty", "use", "alg", "kid", "crv" };
+	const json_t *v;
+	size_t i;
+
+	for (i = 0; i < sizeof names / sizeof names[0]; i++)
+		if ((v = json_object_get(jwk, names[i])) != NULL &&
+		    !json_is_string(v))
+			return names[i];
+	return NULL;
+}
+
+/* A number of the key that is there, but not as RFC 7515 writes bytes. */
+static const char *
+member_not_in_base64url(const json_t *jwk)
+{
+	static const char *const names[] = { "n", "e", "x", "y" };
+	unsigned char *p;
+	size_t i, len;
+
+	for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (json_object_get(jwk, names[i]) == NULL)
+			continue;
+		if ((p = bytes_of(jwk, names[i], &len)) == NULL)
+			return names[i];
+		free(p);
+	}
+	return NULL;
+}
+
 /* Is it meant for signatures at all?  False: `why`. */
 static bool
 is_meant_for_us(const json_t *jwk, char *why, size_t size)
@@ -135,15 +170,18 @@ is_meant_for_us(const json_t *jwk, char *why, size_t size)
 	const json_t *ops = json_object_get(jwk, "key_ops"), *op;
 	const char *use = text_of(jwk, "use"), *kty = text_of(jwk, "kty");
 	bool verifies = ops == NULL;
+	const char *odd;
 	size_t i;
 
 	json_array_foreach(ops, i, op)
 		if (json_is_string(op) &&
 		    strcmp(json_string_value(op), "verify") == 0)
 			verifies = true;
-	if (kty == NULL)
+	if (!json_is_object(jwk) || json_object_get(jwk, "kty") == NULL)
 		(void)auth_say(why, size, "has no kty");
-	else if (strcmp(kty, "oct") == 0)
+	else if ((odd = member_that_is_no_text(jwk)) != NULL)
+		(void)auth_say(why, size, "has a member %s that is not a string", odd);
+	else if (kty != NULL && strcmp(kty, "oct") == 0)
 		(void)auth_say(why, size, "is a secret (oct), which has no place in "
 		    "a JWKS: a secret goes into key or key_file");
 	else if (json_object_get(jwk, "d") != NULL)
@@ -173,6 +211,9 @@ narrow(struct auth_key *k, const json_t *jwk, char *why, size_t size)
 			k->algs = 1u << i;
 			return 0;
 		}
+	if (auth_alg_foreign(alg) != NULL)
+		return auth_say(why, size, "is for %s, which is not supported"
+		    AUTH_INSTEAD, auth_alg_foreign(alg));
 	auth_format_algs(accepted, sizeof accepted, k->algs);
 	return auth_say(why, size, "has an alg that is not known here for %s: %s "
 	    "are", k->what, accepted);
@@ -182,7 +223,7 @@ narrow(struct auth_key *k, const json_t *jwk, char *why, size_t size)
 static int
 key_from_jwk(struct auth_key *k, const json_t *jwk, char *why, size_t size)
 {
-	const char *kty, *crv = text_of(jwk, "crv"), *kid = text_of(jwk, "kid");
+	const char *kty, *crv = text_of(jwk, "crv"), *kid = text_of(jwk, "kid"), *odd;
 	EVP_PKEY *pk = NULL;
 	size_t i;
 
@@ -191,9 +232,10 @@ key_from_jwk(struct auth_key *k, const json_t *jwk, char *why, size_t size)
 	kty = text_of(jwk, "kty");
 	if (strcmp(kty, "OKP") == 0)
 		return auth_say(why, size, "is for EdDSA (OKP), which is not "
-		    "supported: have the issuer sign with ES256 or RS256, or mint a "
-		    "short token of your own from its session, see "
-		    "fanfare-tokens(7)");
+		    "supported" AUTH_INSTEAD);
+	if ((odd = member_not_in_base64url(jwk)) != NULL)
+		return auth_say(why, size, "has a member %s that is not base64url "
+		    "without padding", odd);
 	if (strcmp(kty, "RSA") == 0)
 		pk = rsa_key(jwk);
 	else if (strcmp(kty, "EC") == 0) {
@@ -272,6 +314,7 @@ auth_jwks_read(const char *from, const char *p, size_t len, char *err, size_t si
 	size_t i, ignored = 0;
 	json_t *root, *list, *jwk;
 	struct auth_key *k;
+	int64_t end = clock_mono_ms() + READ_MS;
 	char why[256], what[256];
 
 	if ((list = parse_set(p, len, &root, what, sizeof what)) == NULL) {
@@ -287,7 +330,9 @@ auth_jwks_read(const char *from, const char *p, size_t len, char *err, size_t si
 	}
 	why[0] = '\0';
 	json_array_foreach(list, i, jwk) {
-		if (keys->n == KEYS_MAX || ignored > 4 * KEYS_MAX) {
+		/* A modulus of 8192 bits takes a tenth of a second to check. */
+		if (keys->n == KEYS_MAX || ignored > 4 * KEYS_MAX ||
+		    clock_mono_ms() > end) {
 			log_warnx("auth: %s: %zu keys: those after the %zuth are "
 			    "ignored", from, json_array_size(list), i);
 			break;

@@ -13,6 +13,7 @@
 
 #include <sys/stat.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -279,6 +280,18 @@ done:
 	return is_key;
 }
 
+/* What an env file or Windows has put there counts, and is hard to see. */
+static void
+warn_of_ends(const char *from, const char *p, size_t len)
+{
+	if (isspace((unsigned char)p[0]) || isspace((unsigned char)p[len - 1]))
+		log_warnx("auth: %s: the secret begins or ends with white space, which "
+		    "counts: was that meant?", from);
+	else if ((p[0] == '"' || p[0] == '\'') && p[len - 1] == p[0])
+		log_warnx("auth: %s: the secret stands in quotation marks, which count: "
+		    "was that meant?", from);
+}
+
 static int
 key_from_secret(struct auth_key *k, const char *from, const char *p, size_t len,
     char *err, size_t size)
@@ -316,6 +329,7 @@ key_from_secret(struct auth_key *k, const char *from, const char *p, size_t len,
 	k->p[len] = '\0';
 	k->len = len;
 	k->is_secret = true;
+	warn_of_ends(from, p, len);
 	for (i = 0; i < AUTH_ALGS; i++)
 		if (algs[i].secret_min != 0 && len >= algs[i].secret_min)
 			k->algs |= 1u << i;

@@ -28,6 +28,10 @@
 #include "text.h"
 #include "topic.h"
 
+/* A time in milliseconds since 1970, of this century and the next. */
+#define MILLISECONDS_MIN	946684800000.0
+#define MILLISECONDS_MAX	7258118400000.0
+
 static const struct {
 	jwt_alg_t	 jwt;		/* of those that libjwt checks */
 	size_t		 signature_len;	/* bytes; 0: as long as the key */
@@ -45,7 +49,7 @@ static const struct {
 
 /* Known by name, so that a message may say it, but never accepted. */
 static const char *const foreign_algs[] = {
-	"none", "PS256", "PS384", "PS512", "EdDSA", "ES256K",
+	"PS256", "PS384", "PS512", "EdDSA", "ES256K",
 };
 
 /* The value of a base64url digit, or -1. */
@@ -131,10 +135,13 @@ misplaced(char c)
 	case '\t':
 	case '\r':
 	case '\n':
-		return "the token holds white space: was it cut or wrapped?";
+		return "the token holds white space, perhaps a line end: was it cut "
+		    "or wrapped?";
 	case '"':
 	case '\'':
-		return "the token holds a quotation mark";
+		return "the token holds a quotation mark: was it sent as JSON text?";
+	case '%':
+		return "the token holds a %: was it percent-encoded twice?";
 	case '{':
 		return "the token is in JSON form; the compact form is expected";
 	}
@@ -146,12 +153,15 @@ auth_token_split(const char *p, size_t len, struct auth_token *t,
     struct auth_refusal *r)
 {
 	static const char *const names[] = { "header", "payload", "signature" };
+	const char *fault = auth_pasted_fault(p, len);
 	size_t dots = 0, i, start = 0;
 
 	*t = (struct auth_token){ 0 };
 	if (len > AUTH_TOKEN_MAX)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the token is longer "
 		    "than %d bytes", AUTH_TOKEN_MAX);
+	if (fault != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s", fault);
 	for (i = 0; i < len; i++) {
 		if (p[i] == '.') {
 			if (dots < 2) {
@@ -267,6 +277,17 @@ done:
 	return j;
 }
 
+const char *
+auth_alg_foreign(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof foreign_algs / sizeof foreign_algs[0]; i++)
+		if (strcasecmp(name, foreign_algs[i]) == 0)
+			return foreign_algs[i];
+	return NULL;
+}
+
 /* Say why `name` is not accepted by this key. */
 static int
 refuse_alg(const struct auth_issuer *is, const struct auth_key *k,
@@ -279,9 +300,11 @@ refuse_alg(const struct auth_issuer *is, const struct auth_key *k,
 	for (i = 0; i < AUTH_ALGS; i++)
 		if (strcasecmp(name, auth_alg_name((enum auth_alg)i)) == 0)
 			known = auth_alg_name((enum auth_alg)i);
-	for (i = 0; i < sizeof foreign_algs / sizeof foreign_algs[0]; i++)
-		if (strcasecmp(name, foreign_algs[i]) == 0)
-			known = foreign_algs[i];
+	if (strcasecmp(name, "none") == 0)
+		known = "none";
+	else if (known == NULL && (known = auth_alg_foreign(name)) != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
+		    "header is %s, which is not supported" AUTH_INSTEAD, known);
 	auth_format_algs(accepted, sizeof accepted, k->algs);
 	if (known == NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
@@ -511,7 +534,13 @@ check_exp(const struct auth_issuer *is, const json_t *v, struct auth_grants *g,
 		    "missing: every token must say when it ends");
 	if (claim_time(v, &g->exp_ms) == -1)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID,
-		    "claim exp is not a number");
+		    "claim exp is not a number of seconds since 1970");
+	/* It would be good for fifty thousand years. */
+	if (json_number_value(v) >= MILLISECONDS_MIN &&
+	    json_number_value(v) < MILLISECONDS_MAX)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "claim exp is beyond the "
+		    "year 9999: it counts seconds, and this was written in "
+		    "milliseconds");
 	return 0;
 }
 
@@ -572,7 +601,8 @@ read_patterns(const struct auth_issuer *is, const json_t *grants,
 		return 0;
 	if (!json_is_array(list))
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s in claim %s is "
-		    "not a list of topics", name, is->grants_claim);
+		    "not a list of topics: write \"%s\": [\"scores/**\"]", name,
+		    is->grants_claim, name);
 	json_array_foreach(list, i, e) {
 		if (!json_is_string(e))
 			return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s in claim "
@@ -643,6 +673,55 @@ const char *
 auth_check_name(const struct auth_issuer *is, const struct auth_check *c)
 {
 	return c->name != NULL ? c->name : is->grants_claim;
+}
+
+/*
+ * grants_claim as a path, app_metadata.fanfare: the member that the parts between its
+ * dots lead to.  An address has dots in it and is never a path.
+ */
+static const json_t *
+follow_path(const json_t *claims, const char *path)
+{
+	const json_t *at = claims;
+	size_t len;
+
+	if (strchr(path, '.') == NULL || strstr(path, "://") != NULL)
+		return NULL;
+	for (;; path += len + 1) {
+		if ((len = strcspn(path, ".")) == 0)
+			return NULL;
+		at = json_object_getn(at, path, len);
+		if (at == NULL || path[len] == '\0')
+			return at;
+	}
+}
+
+size_t
+auth_grants_holder(const struct auth_issuer *is, const json_t *claims)
+{
+	return json_object_get(claims, is->grants_claim) == NULL &&
+	    follow_path(claims, is->grants_claim) != NULL ?
+	    strcspn(is->grants_claim, ".") : 0;
+}
+
+int
+auth_check_claim(const struct auth_issuer *is, const struct auth_check *c,
+    const json_t *claims, struct auth_grants *g, const json_t **v,
+    struct auth_refusal *r)
+{
+	const json_t *deep = NULL;
+
+	*v = json_object_get(claims, auth_check_name(is, c));
+	if (c->name == NULL)
+		deep = follow_path(claims, is->grants_claim);
+	/* Whoever can add one of them must not outvote the other. */
+	if (*v != NULL && deep != NULL)
+		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "%s.grants_claim is "
+		    "%s, and the token has both a claim of that name and one at that "
+		    "path", is->section, is->grants_claim);
+	if (*v == NULL)
+		*v = deep;
+	return c->check(is, *v, g, r);
 }
 
 /* Can this stand as one segment, meaning itself? */
@@ -734,6 +813,7 @@ auth_token_read(const struct auth_issuer *is, const struct auth_keys *keys,
 	const struct auth_key *may[AUTH_TRIES], *signer;
 	struct auth_grants *g = NULL;
 	json_t *header = NULL, *claims = NULL;
+	const json_t *v;
 	enum auth_alg alg[AUTH_TRIES];
 	struct auth_token t;
 	size_t i, n;
@@ -745,11 +825,11 @@ auth_token_read(const struct auth_issuer *is, const struct auth_keys *keys,
 	    (claims = auth_token_object(t.part[1], "payload", r)) == NULL ||
 	    (signer = find_signer(is, may, alg, n, p, len, &t, r)) == NULL)
 		goto fail;
-	if ((g = auth_grants_new()) == NULL)
+	if ((g = auth_grants_new()) == NULL ||
+	    (g->issuer = strdup(is->section)) == NULL)
 		goto no_memory;
 	for (i = 0; i < auth_n_checks; i++)
-		if (auth_checks[i].check(is, json_object_get(claims,
-		    auth_check_name(is, &auth_checks[i])), g, r) == -1)
+		if (auth_check_claim(is, &auth_checks[i], claims, g, &v, r) == -1)
 			goto fail;
 	if ((g->key_id = auth_key_id(is, signer)) == 0 ||
 	    auth_token_claims(names, claims, g) == -1 ||

@@ -120,10 +120,12 @@ static const struct cli_command commands[] = {
 	  "Print a token signed with auth.key of the configuration.\n",
 	  token_options, true, 0, 0, run_token },
 	{ "explain", "[-c FILE] TOKEN|-",
-	  "Say claim by claim what the server makes of a token.\n"
-	  "- reads it from standard input, so that it does not show in the\n"
-	  "list of processes.\n"
-	  "Exits 0 when it would be accepted for something.\n",
+	  "Say claim by claim what the server makes of a token or API key.\n"
+	  "- reads it from standard input, so that it shows neither in the\n"
+	  "list of processes nor in the shell's history.  A whole line\n"
+	  "\"Authorization: Bearer ...\" will do, or an address with token=.\n"
+	  "Exits 0 when it opens something, 1 when it does not, 2 when the\n"
+	  "configuration is at fault.\n",
 	  conf_only_options, true, 1, 1, run_explain },
 	{ "publish", "TOPIC [DATA|-]",
 	  "Publish one event and print the server's answer.\n"
@@ -457,6 +459,20 @@ run_key(const struct cli_call *call)
 	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
 }
 
+/* These two see tokens as the server does, which is somewhere else. */
+static struct conf *
+servers_conf(const struct cli_call *call)
+{
+	struct conf *c = cli_finish_conf(call);
+
+	if (c == NULL)
+		fprintf(stderr, "(fanfare %s reads the configuration of the server: give "
+		    "it the same -c FILE, variables or options.\nA server with --dev "
+		    "has keys of that run alone; its answers name the check that "
+		    "failed.)\n", call->command->name);
+	return c;
+}
+
 /* The values given for one option, NULL-ended, into `out`, which has room for
  * all; each must be a topic or pattern. */
 static int
@@ -531,7 +547,7 @@ run_token(const struct cli_call *call)
 	mint.publish = publish;
 	mint.subscribe = subscribe;
 	log_init(LOG_WARN, false);
-	if ((c = cli_finish_conf(call)) == NULL)
+	if ((c = servers_conf(call)) == NULL)
 		goto done;
 	if ((auth = server_auth(c, err, sizeof err)) == NULL ||
 	    (token = auth_mint_token(auth, &mint, clock_wall_ms(), err,
@@ -562,16 +578,14 @@ run_explain(const struct cli_call *call)
 	int code = CLI_USAGE;
 
 	log_init(LOG_WARN, false);
-	if ((c = cli_finish_conf(call)) == NULL)
+	if ((c = servers_conf(call)) == NULL)
 		return CLI_USAGE;
 	if (strcmp(token, "-") == 0) {
 		if ((input = cli_read_stdin(call, 65536, &len)) == NULL) {
 			code = CLI_FAILED;
 			goto done;
 		}
-		token = input + strspn(input, " \t\r\n");
-		input[strcspn(token,
-		    " \t\r\n") + (size_t)(token - input)] = '\0';
+		token = input;
 	}
 	if ((auth = server_auth(c, err, sizeof err)) == NULL) {
 		(void)cli_fail(call, 0, "%s", err);

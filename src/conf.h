@@ -40,6 +40,7 @@ struct conf_issuer {
 	int64_t		 leeway_ms, grace_ms;
 	int64_t		 max_life_ms;		/* 0 = no limit */
 	bool		 publish;
+	struct conf_list topics;		/* empty: topics.authenticated; "none" */
 	char	       **where;			/* as that of struct conf */
 };
 

@@ -147,6 +147,68 @@ place_of_issuer(char out[CONF_PLACE_SIZE], const struct conf *c,
 	return out;
 }
 
+/* [auth], or the [auth.NAME] number i - 1. */
+static struct conf_issuer *
+issuer_at(struct conf *c, size_t i)
+{
+	return i == 0 ? &c->house : &c->issuers[i - 1];
+}
+
+/* No section has an empty list of topics: was "all", or "none" meant? */
+static int
+check_topics(struct conf *c, char *err, size_t size)
+{
+	const struct conf_option *o = conf_find_issuer_key("topics");
+	char at[CONF_PLACE_SIZE];
+	struct conf_issuer *is;
+	size_t i;
+
+	for (i = 0; i <= c->n_issuers; i++) {
+		is = i == 0 ? NULL : issuer_at(c, i);
+		if (issuer_at(c, i)->topics.n == 0 &&
+		    strcmp(conf_who_set(c, is, o), "default") != 0)
+			return conf_fail(err, size, "%s: names no topic; write "
+			    "none for no rule", conf_place(at, c, is, o));
+	}
+	return 0;
+}
+
+/*
+ * A {sub} is one issuer's: who is 42 at one may be somebody else at the next, so no two
+ * share a rule by default.  Each that has the rule in a list of its own was meant.
+ */
+static int
+check_shared_rules(struct conf *c, char *err, size_t size)
+{
+	const struct conf_issuer *first = NULL, *is;
+	const char *rule = NULL;
+	char at[CONF_PLACE_SIZE];
+	size_t i;
+
+	for (i = 0; i < c->authenticated_topics.n && rule == NULL; i++)
+		if (strchr(c->authenticated_topics.v[i], '{') != NULL)
+			rule = c->authenticated_topics.v[i];
+	for (i = 0; i <= c->n_issuers && rule != NULL; i++) {
+		is = issuer_at(c, i);
+		if (!conf_has_key(is) || is->topics.n > 0)
+			continue;
+		if (first == NULL) {
+			first = is;
+			continue;
+		}
+		return conf_fail(err, size, "%s: \"%s\" is for tokens of [auth%s%s] "
+		    "and of [auth.%s], so that who has the same claim at both would "
+		    "be one reader.  Add a line to [auth.%s]: its own rules, such as "
+		    "topics = %s/{sub}/**; or topics = none, if its tokens carry "
+		    "grants; or topics = %s, if they are the same people",
+		    conf_place(at, c, NULL, conf_find("topics.authenticated")), rule,
+		    first->name != NULL ? "." : "",
+		    first->name != NULL ? first->name : "", is->name, is->name,
+		    is->name, rule);
+	}
+	return 0;
+}
+
 int
 conf_check_issuers(struct conf *c, char *err, size_t size)
 {
@@ -155,7 +217,8 @@ conf_check_issuers(struct conf *c, char *err, size_t size)
 	char at[CONF_PLACE_SIZE], name[CONF_PLACE_SIZE];
 	size_t i, j;
 
-	if (check_one_key(c, NULL, err, size) == -1)
+	if (check_one_key(c, NULL, err, size) == -1 ||
+	    check_topics(c, err, size) == -1)
 		return -1;
 	for (i = 0; i < c->n_issuers; i++) {
 		is = &c->issuers[i];
@@ -180,7 +243,7 @@ conf_check_issuers(struct conf *c, char *err, size_t size)
 			    conf_who_set(c, other, o));
 		}
 	}
-	return 0;
+	return check_shared_rules(c, err, size);
 }
 
 bool

@@ -188,11 +188,19 @@ const struct conf_option conf_table[] = {
 	{ ROW("auth.grants_claim", CONF_TEXT, house.grants_claim),
 	  .issuers = true, .def = "fanfare", .check = conf_check_text,
 	  .help = "The claim that holds {\"publish\":[PATTERN ...],"
-	  "\"subscribe\":[PATTERN ...]}." },
+	  "\"subscribe\":[PATTERN ...]}: its name, or a path with dots to one "
+	  "inside another, such as app_metadata.fanfare.  Never one that users "
+	  "write themselves (user_metadata)." },
 	{ ROW("auth.publish", CONF_WORD, house.publish), .issuers = true,
 	  .def = "yes", .words = "no yes",
 	  .help = "May tokens publish where their grants say so?  In an "
 	  "[auth.NAME] the default is no." },
+	{ ROW("auth.topics", CONF_TOPICS, house.topics), .issuers = true,
+	  .example = "member/{sub}/**", .check = conf_check_topic,
+	  .help = "Stands in place of topics.authenticated for the tokens of "
+	  "this section, in the same form; none for no rule at all.  Two "
+	  "sections do not share a rule with {sub} unless each of them has it "
+	  "here: their subjects may be different people of one name." },
 	{ ROW("auth.cookie", CONF_TEXT, cookie),
 	  .def = "fanfare_token", .check = conf_check_cookie,
 	  .help = "The cookie that may hold a subscriber's token." },
@@ -207,7 +215,8 @@ const struct conf_option conf_table[] = {
 	  .example = "user/{sub}/**", .check = conf_check_topic,
 	  .help = "Patterns that every valid token with a sub may subscribe "
 	  "to; {sub}, or {NAME} of any claim that is a string, stands for that "
-	  "claim as one whole segment: user/{sub}/**." },
+	  "claim as one whole segment: user/{sub}/**.  A section with topics of "
+	  "its own has those instead." },
 
 	{ ROW("stream.heartbeat", CONF_DURATION, heartbeat_ms),
 	  .def = "15s", .min = SEC, .max = 5 * MIN,
@@ -394,13 +403,13 @@ in_section(const struct conf_option *o, const struct conf_section *s)
 
 static const char about_issuers[] =
     "Each [auth.NAME] adds an issuer of tokens, such as a login provider: with key, "
-    "key_file or jwks, issuer (which it needs), audience, leeway, grace, grants_claim "
-    "and publish, as above.  A token is judged by the section whose issuer is its "
+    "key_file or jwks, issuer (which it needs), audience, leeway, grace, grants_claim, "
+    "publish and topics, as above.  A token is judged by the section whose issuer is its "
     "claim iss, else by [auth].  In the environment they are "
     "FANFARE_AUTH_NAME_ISSUER and so on, as options --auth.NAME.issuer.  NAME is "
-    "small letters, digits and _ (capitals in the environment).  A subject is "
-    "compared alone: {sub} of one issuer is {sub} of all, so add only issuers "
-    "whose subjects cannot be mistaken for one another.";
+    "small letters, digits and _ (capitals in the environment).  When there are two "
+    "issuers or more (a key in [auth] makes one), give each rules of its own: "
+    "topics = NAME/{sub}/**.";
 
 void
 conf_print_help(FILE *f)
@@ -467,7 +476,8 @@ conf_print_sample(FILE *f)
 			fputs("#[auth.clerk]\n"
 			    "#issuer = https://YOUR-APP.clerk.accounts.dev\n"
 			    "#jwks = https://YOUR-APP.clerk.accounts.dev"
-			    "/.well-known/jwks.json\n", f);
+			    "/.well-known/jwks.json\n"
+			    "#topics = clerk/{sub}/**\n", f);
 		}
 	}
 }

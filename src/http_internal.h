@@ -65,6 +65,7 @@ struct http {
 	size_t		 nwalks;	/* under way for them, or for those that left */
 	struct append	*forgetting;	/* of revocations, under way; or NULL */
 	int64_t		 forgot_at;	/* monotonic: the last look; 0: none */
+	bool		 told_of_key;	/* an API key in an address was warned of */
 	struct mailbox	*box;
 	int		 epfd;
 	struct listener	 listeners[LISTENERS_MAX];
@@ -274,6 +275,14 @@ bool		 rq_is_revoked(const struct request *rq);
 void		 rq_resume(struct request *rq);
 /* The writer's thread: an append's `done`, for rq_append(). */
 void		 rq_appended(struct append *a);
+
+/* http_hint.c */
+/* Nothing that counts as a credential came, but perhaps something that was meant as one:
+ * what to mend, or NULL. */
+const char	*hint_misplaced(struct request *rq, enum auth_use use);
+/* This API key is good.  If it came in an address, a page has it, and so has everybody:
+ * warn, once. */
+void		 hint_key_in_address(struct request *rq, struct auth_credential cred);
 
 /* http_accept.c */
 void		 accept_some(struct listener *l);

@@ -109,12 +109,19 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 		bad = -1;
 	}
 	if (bad == 0) {
+		if (rq->id.is_api_key)
+			hint_key_in_address(rq, cred);
 		rq->has_id = true;
 		rq->keys_told = h->keys_told;
 		return true;
 	}
 	switch (p) {
 	case PROBLEM_TOKEN_MISSING:
+		/* Then there is no more to say in the log either. */
+		if ((detail = hint_misplaced(rq, use)) != NULL) {
+			*a = rq_problem(rq, p, detail, NULL, NULL);
+			return false;
+		}
 		detail = rq->route->begin == control_begin ?
 		    "send an API key: Authorization: Bearer ffk_..." :
 		    use == AUTH_PUBLISH ?

@@ -38,6 +38,7 @@
 #define PAGE_BYTES	(64u * 1024 * 1024)	/* pages not yet sent */
 #define CONNECTIONS_MIN	8
 #define DESCRIPTORS_OWN	24
+#define DESCRIPTORS_JWKS 8	/* an address: two sockets, name servers, a CA file */
 
 /* A socket to serve on, opened before anything else can go wrong: a port in use is the
  * commonest mistake, and it must not cost the time that a large log takes to open. */
@@ -64,6 +65,17 @@ words(const struct conf_list *l)
 	return (const char *const *)(void *)l->v;
 }
 
+/* NULL: those of everybody.  "none" alone is an empty list. */
+static const char *const *
+own_topics(const struct conf_issuer *is)
+{
+	const char *const *v = words(&is->topics);
+
+	if (is->topics.n == 0)
+		return NULL;
+	return is->topics.n == 1 && strcmp(v[0], "none") == 0 ? v + 1 : v;
+}
+
 static struct auth_issuer_conf
 issuer_of(const struct conf_issuer *is)
 {
@@ -79,6 +91,7 @@ issuer_of(const struct conf_issuer *is)
 		.grace_ms = is->grace_ms,
 		.max_life_ms = is->max_life_ms,
 		.reads_only = !is->publish,
+		.topics = own_topics(is),
 	};
 }
 
@@ -219,17 +232,30 @@ request_connections(const struct server *sv)
 	return n < CONNECTIONS_MIN ? CONNECTIONS_MIN : n;
 }
 
+/* Sections whose keys come from an address. */
+static size_t
+count_fetched(const struct conf *c)
+{
+	size_t n = c->house.jwks != NULL && auth_is_url(c->house.jwks);
+
+	for (size_t i = 0; i < c->n_issuers; i++)
+		n += c->issuers[i].jwks != NULL && auth_is_url(c->issuers[i].jwks);
+	return n;
+}
+
 /*
  * Not for streams: what requests under way may take, so that a stream that is let in
  * always finds a descriptor; what each thread (epoll, mailbox) and each listener (socket,
- * libmicrohttpd's two) has; the log, the store, the libraries, and some to spare.
+ * libmicrohttpd's two) has; what fetching keys takes; the log, the store, the libraries,
+ * and some to spare.
  */
 static size_t
 reserved_descriptors(const struct server *sv, size_t connections, int threads)
 {
 	return count_doors(sv, false) * connections +
 	    count_doors(sv, true) * HTTP_ADMIN_CONNECTIONS +
-	    2 * (size_t)threads + 3 * sv->ndoors + DESCRIPTORS_OWN;
+	    2 * (size_t)threads + 3 * sv->ndoors +
+	    DESCRIPTORS_JWKS * count_fetched(sv->conf) + DESCRIPTORS_OWN;
 }
 
 /* NULL: told. */

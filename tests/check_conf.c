@@ -227,6 +227,7 @@ static const struct {
 	{ "auth.max_life", "3651d", "is out of range; 0 to 3650d" },
 	{ "auth.grants_claim", "", "has no value" },
 	{ "auth.grants_claim", "a\001", "holds a control character" },
+	{ "auth.topics", "user/{sub}/**/x", "is no pattern of topics" },
 	{ "auth.cookie", "", "has no value" },
 	{ "auth.cookie", "a b", "cannot be a cookie's name" },
 	{ "auth.cookie", "a=b", "cannot be a cookie's name" },

@@ -292,7 +292,7 @@ START_TEST(a_crowd_comes_in_while_publishes_go_on)
 				stream_feed(st[open]);
 		}
 	}
-	ck_assert_int_gt(published, 1);
+	ck_assert_int_gt(published, 0);
 	ck_assert_int_eq(metric(s, "auth_checks"), CROWD);
 	publish(s, "a/1", "for all");
 	for (int i = 0; i < CROWD; i++)

@@ -22,7 +22,7 @@ server_with(struct endpoint *e)
 {
 	return server_start("--auth.idp.issuer=https://idp",
 	    fmt("--auth.idp.jwks=http://127.0.0.1:%d/jwks", e->port),
-	    "--topics.authenticated=user/{sub}/**", NULL);
+	    "--auth.idp.topics=user/{sub}/**", NULL);
 }
 
 static int
@@ -80,6 +80,15 @@ usable(const char *text, char err[512])
 	return n;
 }
 
+/* The first RSA key with another exponent. */
+static char *
+rsa_of(const char *e)
+{
+	char *text = jwk(RSA1, "a", ""), *at = strstr(text, "\"e\":\"");
+
+	return fmt("%.*s\"e\":\"%s\"}", (int)(at - text), text, e);
+}
+
 START_TEST(J1_a_set_that_is_none_is_refused_with_the_reason)
 {
 	const struct {
@@ -98,7 +107,26 @@ START_TEST(J1_a_set_that_is_none_is_refused_with_the_reason)
 		{ set_of(jwk(P256, "a", ",\"d\":\"AQAB\"")), "is a private key" },
 		{ set_of(jwk(RSA1, "a", ",\"use\":\"enc\"")), "not for verifying" },
 		{ set_of(jwk(RSA1, "a", ",\"key_ops\":[\"encrypt\"]")), "not for verifying" },
-		{ set_of(jwk(RSA1, "a", ",\"alg\":\"PS256\"")), "alg that is not known" },
+		{ set_of(jwk(RSA1, "a", ",\"alg\":\"PS256\"")), "is for PS256, which is not" },
+		{ set_of(jwk(P256, "a", ",\"alg\":\"EdDSA\"")), "is for EdDSA, which is not" },
+		{ set_of(jwk(RSA1, "a", ",\"alg\":[\"RS256\"]")), "alg that is not a string" },
+		{ set_of(jwk(RSA1, "a", ",\"use\":[\"sig\"]")), "use that is not a string" },
+		{ set_of(jwk(RSA1, "a", ",\"use\":null")), "use that is not a string" },
+		{ set_of("{\"kid\":7,\"kty\":\"RSA\"}"), "kid that is not a string" },
+		{ set_of("{\"kty\":[\"RSA\"]}"), "kty that is not a string" },
+		{ set_of(jwk(RSA1, "a", ",\"key_ops\":\"verify\"")), "not for verifying" },
+		{ set_of(jwk(RSA1, "a", ",\"key_ops\":[]")), "not for verifying" },
+		{ set_of(jwk(RSA1, "a", ",\"d\":null")), "is a private key" },
+		/* Of exponent 1 a signature is its own message. */
+		{ set_of(rsa_of("AQ")), "not a sound key" },
+		{ set_of(rsa_of("Ag")), "not a sound key" },
+		{ set_of(rsa_of("AQAA")), "not a sound key" },
+		{ set_of(rsa_of("AA")), "not a sound key" },
+		{ set_of(rsa_of(b64(repeat("\377", 9), 9))), "not a sound key" },
+		{ set_of(rsa_of("AQAB=")), "a member e that is not base64url" },
+		{ set_of(rsa_of("AQ+/")), "a member e that is not base64url" },
+		{ set_of(rsa_of("AQAB\\n")), "a member e that is not base64url" },
+		{ set_of(rsa_of("")), "a member e that is not base64url" },
 		{ set_of(jwk(RSA1, "a", ",\"alg\":\"HS256\"")), "alg that is not known" },
 		{ set_of(jwk(RSA1, "a", ",\"alg\":\"ES256\"")), "alg that is not known" },
 		{ set_of(jwk(P256, "a", ",\"alg\":\"ES384\"")), "alg that is not known" },
@@ -115,9 +143,10 @@ START_TEST(J1_a_set_that_is_none_is_refused_with_the_reason)
 		    b64(repeat("\1", 32), 32), b64(repeat("\1", 32), 32))),
 		    "not a sound key" },
 		{ set_of("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}"), "24 bits|17 bits" },
-		{ set_of("{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}"), "not a sound key" },
-		{ set_of("{\"kty\":\"RSA\",\"n\":7,\"e\":\"AQAB\"}"), "not a sound key" },
-		{ set_of("{\"kty\":\"RSA\",\"n\":\"!!!!\",\"e\":\"AQAB\"}"), "not a sound key" },
+		{ set_of("{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}"), "member n that is not base64url" },
+		{ set_of("{\"kty\":\"RSA\",\"n\":7,\"e\":\"AQAB\"}"), "member n that is not base64url" },
+		{ set_of("{\"kty\":\"RSA\",\"n\":\"AQAB\"}"), "not a sound key" },
+		{ set_of("{\"kty\":\"RSA\",\"n\":\"!!!!\",\"e\":\"AQAB\"}"), "member n that is not base64url" },
 		{ set_of(fmt("{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"}",
 		    b64(repeat("\377", 8192), 8192))), "not a sound key" },
 		{ set_of(jwk(P256, repeat("k", 257), "")), "kid that is too long" },
@@ -254,6 +283,38 @@ START_TEST(a_token_without_kid_is_refused_when_it_might_mean_many_keys)
 }
 END_TEST
 
+START_TEST(J1_an_algorithm_that_is_not_supported_is_named_and_fetches_nothing)
+{
+	static const struct {
+		const char	*alg, *says;
+	} rows[] = {
+		{ "EdDSA", "is EdDSA, which is not supported: have the issuer sign with" },
+		{ "PS256", "is PS256, which is not supported: have the issuer sign with" },
+		{ "PS512", "is PS512, which is not supported: have the issuer sign with" },
+		{ "ES256K", "is ES256K, which is not supported: have the issuer" },
+		{ "none", "kid in the token's header names none of the 1 keys" },
+		{ "HS256", "kid in the token's header names none of the 1 keys" },
+	};
+	struct endpoint *e = endpoint(set_of(fmt("%s,{\"kty\":\"OKP\",\"kid\":\"ed\","
+	    "\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+	    jwk(P256, "k", ""))));
+	struct server *s = server_with(e);
+	int64_t began = now_ms();
+
+	ck_assert(logged(s, "key 2 is for EdDSA (OKP), which is not supported", SOON));
+	for (size_t i = 0; i < N(rows); i++) {
+		is_problem(get(s, "/history?topic=a/1", fmt(BEARER "%s\r\n", sign_token(P256,
+		    fmt("{\"alg\":\"%s\",\"kid\":\"ed\"}", rows[i].alg), fmt("{\"iss\":"
+		    "\"https://idp\",\"exp\":%lld}", (long long)wall_s() + 60)))), 401,
+		    "token_invalid", "", rows[i].alg);
+		ck_assert_msg(logged(s, rows[i].says, SOON), "%s: %s", rows[i].alg,
+		    read_whole(s->log));
+	}
+	ck_assert_msg(e->hits == 1 || now_ms() - began > 100000, "%d", (int)e->hits);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 START_TEST(J1_a_token_is_judged_by_the_section_of_its_issuer_alone)
 {
 	struct endpoint *e = endpoint(set_of(jwk(P256, "k", ""))),
@@ -292,6 +353,24 @@ START_TEST(J1_a_token_is_judged_by_the_section_of_its_issuer_alone)
 	    401, "token_invalid", "", "HMAC with the JWK");
 	ck_assert_int_eq(e->other_hits + other->other_hits, 0);
 	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+START_TEST(what_type_an_endpoint_calls_its_set_does_not_count)
+{
+	static const char *const types[] = { "text/plain", "text/html",
+	    "application/octet-stream", "application/jwk-set+json; charset=utf-8" };
+
+	for (size_t i = 0; i < N(types); i++) {
+		struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
+		struct server *s;
+
+		e->headers = strdup(fmt("Content-Type: %s\r\n", types[i]));
+		s = server_with(e);
+		ck_assert_msg(status_of(s, "/history?topic=a/1", bearer(P256, "k",
+		    "https://idp", "ann")) == 200, "%s", types[i]);
+		ck_assert_int_eq(server_stop(s), 0);
+	}
 }
 END_TEST
 
@@ -400,7 +479,10 @@ suite(void)
 	t = harness_case(s, "tokens", 60);
 	tcase_add_test(t, kid_selects_among_keys_of_all_kinds);
 	tcase_add_test(t, a_token_without_kid_is_refused_when_it_might_mean_many_keys);
+	tcase_add_test(t,
+	    J1_an_algorithm_that_is_not_supported_is_named_and_fetches_nothing);
 	tcase_add_test(t, J1_a_token_is_judged_by_the_section_of_its_issuer_alone);
+	tcase_add_test(t, what_type_an_endpoint_calls_its_set_does_not_count);
 	tcase_add_test(t, a_jwks_may_be_a_file_and_is_read_at_start_and_by_sighup);
 	tcase_add_test(t, explain_and_check_fetch_the_keys_too);
 	return s;

@@ -19,7 +19,7 @@ server_with(struct endpoint *e)
 {
 	return server_start("--auth.idp.issuer=https://idp",
 	    fmt("--auth.idp.jwks=http://127.0.0.1:%d/jwks", e->port),
-	    "--topics.authenticated=user/{sub}/**", NULL);
+	    "--auth.idp.topics=user/{sub}/**", NULL);
 }
 
 static int
@@ -63,6 +63,14 @@ static const struct {
 	[HUGE_BODY] = { "more than 262144 bytes" },
 	[NOTHING_OF_USE] = { "no key of the set is of use" },
 	[EMPTY] = { "no key of the set is of use" },
+	[HUGE_HEAD] = { "more than 65536 bytes came as headers" },
+	[CONTINUES] = { "more than 65536 bytes came as headers" },
+	[DRIPS] = { "no whole answer within" },
+	[GZIP] = { "this is not JSON" },
+	[TO_FILE] = { "the answer is 302, not 200; redirects are not followed: configure "
+	    "the address itself, if you trust file:///etc/passwd" },
+	[CUT] = { "transfer closed with" },
+	[SECRETS] = { "no key of the set is of use here: the last one is a secret (oct)" },
 };
 
 /* Of one who may have to wait until an attempt to fetch is given up. */
@@ -271,6 +279,53 @@ START_TEST(a_server_starts_without_its_endpoint_and_finds_it_later)
 }
 END_TEST
 
+START_TEST(keys_are_fetched_while_streams_hold_every_descriptor_they_may)
+{
+	struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
+	char *path = fmt("%s/fanfare.conf", test_dir()), *text =
+	    fmt("[auth]\nkey = " HOUSE_KEY "\n[topics]\npublic = a/1\n"),
+	    *wait;
+	enum { SECTIONS = 80, ASKING = 200, LIMIT = 1400 };
+	struct http *h[ASKING];
+	struct event *ev;
+	struct server *s;
+	struct stream *st;
+	int i, n = 0;
+
+	for (i = 0; i < SECTIONS; i++)
+		text = fmt("%s[auth.m%d]\nissuer = https://m%d\njwks = "
+		    "http://127.0.0.1:%d/%d\n", text, i, i, e->port, i);
+	write_whole(path, text, strlen(text));
+	servers_limited(LIMIT);
+	s = server_start(fmt("-c%s", path), NULL);
+	servers_limited(0);
+	for (int64_t end = now_ms() + patience(SOON); e->other_hits < SECTIONS;)
+		ck_assert(now_ms() < end);
+	/* Until one is told to go. */
+	do {
+		ck_assert_int_lt(n++, LIMIT);
+		st = stream_open(s, "/events?topic=a/1", ACCEPT_SSE);
+		ck_assert_ptr_nonnull(ev = stream_next(st, SOON));
+	} while (strcmp(ev->name, "fanfare.close") != 0);
+	ck_assert_int_gt(n, 50);
+	/* As many requests under way as there may be; some wait at the door. */
+	for (i = 0; i < ASKING; i++)
+		h[i] = http_open(s);
+	e->mood = HANGS;
+	server_signal(s, SIGHUP);
+	for (i = 0; i < SECTIONS; i++) {
+		wait = fmt("%d/%d: no whole answer within", e->port, i);
+		ck_assert_msg(logged(s, wait, 3 * SOON), "%s: %s", wait,
+		    read_whole(s->log));
+	}
+	ck_assert_int_ge(e->other_hits, 2 * SECTIONS);
+	for (i = 0; i < ASKING; i++)
+		http_close(h[i]);
+	publish(s, "a/1", "x");
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 START_TEST(O2_sigterm_answers_those_who_wait_for_keys)
 {
 	struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
@@ -353,6 +408,8 @@ suite(void)
 	tcase_add_test(t, the_last_good_set_stays_while_endpoints_are_ill);
 	tcase_add_test(t, a_server_starts_without_its_endpoint_and_finds_it_later);
 	tcase_add_test(t, O2_sigterm_answers_those_who_wait_for_keys);
+	tcase_add_test(t,
+	    keys_are_fetched_while_streams_hold_every_descriptor_they_may);
 	return s;
 }
 

@@ -203,6 +203,40 @@ answer(struct endpoint *e, int fd)
 	case EMPTY:
 		say(fd, "200 OK", "", "{\"keys\":[]}");
 		return true;
+	case HUGE_HEAD:
+		send_all(fd, "HTTP/1.1 200 OK\r\n", 17);
+		for (i = 0; i < 4096; i++)
+			send_all(fd, "X-Padding: 0123456789012345678901234567890123456789\r\n",
+			    53);
+		return true;
+	case CONTINUES:
+		for (i = 0; i < 8192; i++)
+			send_all(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+		return true;
+	case GZIP:
+		/* 64 MB of spaces, were it unpacked; the packed bytes are never JSON. */
+		memset(junk, 0, sizeof junk);
+		send_all(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+		    "Content-Length: 10000\r\n\r\n\x1f\x8b\x08", 69);
+		send_all(fd, junk, 9997);
+		return true;
+	case TO_FILE:
+		say(fd, "302 Found", "Location: file:///etc/passwd\r\n", "");
+		return true;
+	case CUT:
+		pthread_mutex_lock(&e->lock);
+		snprintf(junk, sizeof junk, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n"
+		    "\r\n%s", strlen(e->body) + 1, e->body);
+		pthread_mutex_unlock(&e->lock);
+		send_all(fd, junk, strlen(junk));
+		return true;
+	case SECRETS:
+		say(fd, "200 OK", "", "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"k\",\"alg\":"
+		    "\"HS256\",\"k\":\"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0\"}]}");
+		return true;
+	case DRIPS:
+		send_all(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", 44);
+		break;
 	case DRIBBLES:
 		send_all(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"ke", 44);
 		break;
@@ -225,6 +259,8 @@ endpoint_main(void *arg)
 	int fd;
 
 	while (!e->stop) {
+		for (int i = 0; e->mood == DRIPS && i < e->nheld; i++)
+			(void)!send(e->held[i], " ", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (poll(&p, 1, 20) != 1 || (fd = accept(e->fd, NULL, NULL)) == -1)
 			continue;
 		if (e->mood == DOWN) {

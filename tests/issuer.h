@@ -30,7 +30,8 @@ char		*bearer(enum key_name name, const char *kid, const char *iss,
 
 /* In the mood DOWN connections end without an answer. */
 enum mood { GOOD, DOWN, MISSING, BROKEN, HANGS, DRIBBLES, REDIRECTS, HTML, HUGE_BODY,
-	NOTHING_OF_USE, EMPTY, MOODS };
+	NOTHING_OF_USE, EMPTY, HUGE_HEAD, CONTINUES, DRIPS, GZIP, TO_FILE, CUT, SECRETS,
+	MOODS };
 
 struct endpoint {
 	int		 fd, port;

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { build } from 'esbuild';
 import { mintToken } from '../../contrib/js/server.js';
 import { LIMIT, Server, atEnd, binary, finish, run, secret, site, tmp, top, until } from './harness.mjs';
 
@@ -45,7 +46,9 @@ const keys = {
 	clerk: pair('ins_2abcDEF', 'RS256'),
 	supabase: pair('b8a3a7e1-7f2c-4c7b-9d0e-000000000001', 'ES256', { key_ops: ['verify'], ext: true }),
 	auth0: pair('NjVBRjY5MDlCMUIwNzU4RTA2QzZFMDQ4QzQ2MDAyQjVDNjk1RTM2Qg', 'RS256', { x5c: ['MIIC...'], x5t: 'NjVB' }),
-	better: pair('c5c7995d-0037-4553-8aee-b5b620b89b23', 'ES256'),
+	// With the algorithm that the manual tells it to take.
+	better: pair('c5c7995d-0037-4553-8aee-b5b620b89b23', fs.readFileSync(path.join(top, 'src', 'fanfare-tokens.7'), 'utf8')
+		.match(/jwt\(\{ jwks: \{ keyPairConfig: \{ alg: '(\w+)' \} \} \}\)/)[1]),
 };
 const sets = Object.fromEntries(Object.entries(keys).map(([name, k]) => [name, [k.jwk]]));
 let endpoint, s;
@@ -63,11 +66,12 @@ before(async () => {
 	const conf = path.join(tmp, 'fanfare.conf');
 
 	fs.writeFileSync(file, `${legacy}\n`, { mode: 0o600 });
+	// Side by side each needs rules of its own: these people cannot be mistaken for each other.
 	fs.writeFileSync(conf, [local('clerk', example('Clerk')), local('supabase', example('Supabase')),
 		local('auth0', example('Auth0')), local('better', example('Better Auth')),
 		// The same project with its legacy secret is another one here.
 		local('', example('Supabase', 1)).replace('[auth.supabase]', '[auth.legacy]').replaceAll('PROJECT', 'LEGACY'),
-		'[topics]\nauthenticated = user/{sub}/**\n'].join('\n'));
+	].map((section) => `${section.trimEnd()}\ntopics = user/{sub}/**\n`).join('\n') + '[topics]\nauthenticated = user/{sub}/**\n');
 	s = await Server.make('issuers', { isPublic: false, options: ['-c', conf] });
 }, LIMIT);
 after(finish, LIMIT);
@@ -130,12 +134,19 @@ const supabase = (key, project, more = {}, header = {}) => sign(key, { iss: `htt
 
 test('Supabase: signing keys and the legacy secret', LIMIT, async () => {
 	const hs = { alg: 'HS256', kid: 'fu1z3B+MoPSHnGCJ', privateKey: legacy };
-	const grants = { fanfare: { subscribe: ['team/7/**'] } };
+	const grants = { app_metadata: { provider: 'email', fanfare: { subscribe: ['team/7/**'] } } };
 
 	await opens(supabase(keys.supabase, 'PROJECT', grants), uuid, 'team/7/goals');
 	await opens(supabase(hs, 'LEGACY', grants), uuid, 'team/7/goals');
-	// What users write about themselves grants nothing.
+	// What users write about themselves grants nothing, nor does a claim of another name.
 	assert.equal(await read('secret', supabase(keys.supabase, 'PROJECT')), 403);
+	assert.equal(await read('secret', supabase(keys.supabase, 'PROJECT', { fanfare: { subscribe: ['**'] } })), 403);
+	// A Custom Access Token hook's claim, by its name.
+	const hook = await Server.make('hook', { isPublic: false, options: ['--auth.supabase.issuer=https://HOOK.supabase.co/auth/v1',
+		`--auth.supabase.jwks=${endpoint.origin}/supabase`, '--auth.supabase.topics=user/{sub}/**'] });
+	const hooked = await fetch(`${hook.origin}/history?topic=team/7/x&token=${supabase(keys.supabase, 'HOOK', { fanfare: { subscribe: ['team/7/**'] } })}`);
+	assert.equal(hooked.status, 200);
+	await hook.kill('SIGTERM');
 	// The published keys: no sub, another issuer, another audience.
 	for (const role of ['anon', 'service_role'])
 		assert.equal(await read(`user/${uuid}/x`, sign(hs, { iss: 'supabase', ref: 'LEGACY', role, iat: now(), exp: now() + 1e9 })), 401);
@@ -180,6 +191,36 @@ test('Better Auth: with ES256 as it is, with EdDSA it says what to do', LIMIT, a
 	assert.equal(await read('user/Vq2x9tLrm0/x', sign({ ...ed, kid: keys.better.kid }, claims)), 401);
 });
 
+test('Several at once: the same subject of two issuers is two people', LIMIT, async () => {
+	const conf = path.join(tmp, 'several.conf'), house = path.join(tmp, 'token-key'), pem = path.join(tmp, 'ci-public.pem');
+	const ci = pair(undefined, 'ES256'), exp = now() + 60;
+
+	fs.writeFileSync(house, `${secret}\n`, { mode: 0o600 });
+	fs.writeFileSync(pem, crypto.createPublicKey(ci.privateKey).export({ type: 'spki', format: 'pem' }));
+	const text = `${example('Several at once').replace(/^jwks = .*$/m, `jwks = ${endpoint.origin}/clerk`)
+		.replace('/etc/fanfare/token-key', house).replace('/etc/fanfare/ci-public.pem', pem)}[topics]\nauthenticated = user/{sub}/**\n`;
+	// The house's key is among the options that Server.make gives.
+	fs.writeFileSync(conf, text.replace(`key_file = ${house}\n`, ''));
+	const own = await Server.make('several', { isPublic: false, options: ['-c', conf] });
+	const status = (topic, token) => fetch(`${own.origin}/history?topic=${topic}`, { headers: { authorization: `Bearer ${token}` } }).then((r) => r.status);
+	const clerks = clerk('42'), ours = await mintToken({ sub: '42' }, { secret });
+	const machine = sign(ci, { iss: 'https://ci.example.com', sub: '42', exp, fanfare: { publish: ['builds/**'] } });
+
+	assert.deepEqual([await status('user/42/x', ours), await status('clerk/42/x', ours)], [200, 403]);
+	assert.deepEqual([await status('user/42/x', clerks), await status('clerk/42/x', clerks)], [403, 200]);
+	assert.deepEqual([await status('user/42/x', machine), await status('clerk/42/x', machine)], [403, 403]);
+	const r = await fetch(`${own.origin}/publish?topic=builds/7`, { method: 'POST', body: 'x', headers: { authorization: `Bearer ${machine}` } });
+	assert.equal(r.status, 200);
+	await own.kill('SIGTERM');
+	// Without rules of its own it does not start, and says what to write.
+	fs.writeFileSync(conf, text);
+	assert.equal((await run(binary, ['check', '-c', conf, `--store.path=${tmp}/x.db`])).code, 0);
+	fs.writeFileSync(conf, text.replace(/^topics = clerk.*$/m, ''));
+	const { code, stderr } = await run(binary, ['check', '-c', conf]);
+	assert.equal(code, 2);
+	assert.match(stderr, /several\.conf:\d+: topics\.authenticated: .*Add a line to \[auth\.clerk\]: .*topics = clerk\/\{sub\}\/\*\*/);
+});
+
 test('Auth.js: its own token is encrypted, and a minted one does', LIMIT, async () => {
 	const jwe = `${part({ alg: 'dir', enc: 'A256CBC-HS512', kid: 'x' })}..${part('iv')}.${part('text')}.${part('tag')}`;
 
@@ -189,13 +230,38 @@ test('Auth.js: its own token is encrypted, and a minted one does', LIMIT, async 
 	await opens(await mintToken({ sub: 'ann', subscribe: ['team/7/**'] }, { secret }), 'ann', 'team/7/x');
 });
 
+test('Auth.js: the route handler of the manual, as it stands there', LIMIT, async () => {
+	const manual = fs.readFileSync(path.join(top, 'src', 'fanfare-tokens.7'), 'utf8').split('.Ss Auth.js (NextAuth)\n')[1];
+	const route = path.join(tmp, 'route.ts'), stub = path.join(tmp, 'auth.ts'), out = path.join(tmp, 'route.mjs');
+
+	fs.writeFileSync(route, manual.match(/\.Bd -literal[^\n]*\n(\/\/ app[^]*?)\.Ed/)[1]);
+	fs.writeFileSync(stub, 'let session: unknown = null\nexport const auth = async () => session as { user?: { id?: string } } | null\n'
+		+ 'export const signIn = (s: unknown) => { session = s }\n');
+	await build({ stdin: { contents: `export * from './route'\nexport { signIn } from './auth'`, resolveDir: tmp, loader: 'ts' }, bundle: true,
+		format: 'esm', platform: 'node', outfile: out, logLevel: 'error',
+		alias: { '@/auth': stub, 'fanfare-client/server': path.join(top, 'contrib', 'js', 'server.js') } });
+	const { GET, signIn } = await import(out);
+	process.env.FANFARE_AUTH_KEY = secret;
+	try {
+		assert.equal((await GET()).status, 401);
+		signIn({ user: { name: 'without an id' } });
+		assert.equal((await GET()).status, 401);
+		signIn({ user: { id: 'cm2x9tLrm0000' } });
+		const r = await GET();
+		assert.equal(r.status, 200);
+		await opens(await r.text(), 'cm2x9tLrm0000');
+	} finally {
+		delete process.env.FANFARE_AUTH_KEY;
+	}
+});
+
 test('a provider that rotates is not noticed by those who read', LIMIT, async () => {
 	let current = pair('rotation-0', 'ES256');
 	let refused = 0, answered = 0, rotations = 0;
 	const old = [];
 
 	sets.rotating = [current.jwk];
-	const own = await Server.make('rotating', { isPublic: false, options: ['--topics.authenticated=user/{sub}/**',
+	const own = await Server.make('rotating', { isPublic: false, options: ['--auth.idp.topics=user/{sub}/**',
 		'--auth.idp.issuer=https://rotates', `--auth.idp.jwks=${endpoint.origin}/rotating`] });
 	const end = Date.now() + 12000;
 	const readers = Array.from({ length: 8 }, async (_, i) => {
