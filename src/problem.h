@@ -17,16 +17,22 @@
 	X(TOPIC_FORBIDDEN,	403, "topic_forbidden", "The credential does not cover the topic") \
 	X(NOT_FOUND,		404, "not_found", "There is nothing here") \
 	X(METHOD,		405, "method_not_allowed", "The method is not allowed here") \
+	X(TIMEOUT,		408, "request_timeout", "The request took too long") \
 	X(KEY_CONFLICT,		409, "idempotency_conflict", "The idempotency key was used for something else") \
 	X(TOO_LARGE,		413, "too_large", "The request is too large") \
+	X(URI_TOO_LONG,		414, "uri_too_long", "The address is too long") \
 	X(MEDIA_TYPE,		415, "unsupported_media_type", "The content type is not supported") \
+	X(EXPECTATION,		417, "expectation_failed", "What is expected is not done here") \
 	X(RATE_LIMITED,		429, "rate_limited", "Too many requests") \
+	X(HEAD_TOO_LARGE,	431, "head_too_large", "The headers are too large") \
 	X(INTERNAL,		500, "internal", "Something went wrong here") \
+	X(NOT_IMPLEMENTED,	501, "not_implemented", "That is not done here") \
 	X(OVERLOAD,		503, "overload", "Too busy for now") \
 	X(DRAIN,		503, "drain", "The server is restarting") \
 	X(STORE_FULL,		503, "store_full", "The disk is full") \
 	X(STORE_BUSY,		503, "store_busy", "The log cannot take this now") \
-	X(STORE_UNKNOWN,	503, "store_unknown", "The outcome is unknown")
+	X(STORE_UNKNOWN,	503, "store_unknown", "The outcome is unknown") \
+	X(VERSION,		505, "version_not_supported", "The version of HTTP is not spoken here")
 
 enum problem {
 #define X(name, status, code, title) PROBLEM_##name,

@@ -260,6 +260,8 @@ build(struct server *sv)
 		.retry_ms = c->retry_ms,
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
+		.head_timeout_ms = c->head_timeout_ms,
+		.body_timeout_ms = c->body_timeout_ms,
 		.cookie = c->cookie,
 		.dev = c->dev,
 		.demo = c->demo,
