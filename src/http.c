@@ -76,6 +76,11 @@ static const struct route admin_routes[] = {
 	{ NULL, 0, NULL, false, NULL, NULL }
 };
 
+/* OPTIONS * is about the server. */
+static const struct route star_route = {
+	"*", 0, "GET, HEAD, POST, OPTIONS", false, NULL, NULL
+};
+
 static const struct route demo_route = {
 	"/", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	demo_run
@@ -213,6 +218,8 @@ find_route(const struct request *rq)
 		if (strlen(r->path) == rq->path_len &&
 		    memcmp(r->path, rq->uri, rq->path_len) == 0)
 			return r;
+	if (rq->path_len == 1 && rq->uri[0] == '*')
+		return &star_route;
 	if (!rq->listener->admin && rq->http->conf.demo && rq->path_len == 1 &&
 	    rq->uri[0] == '/')
 		return &demo_route;
@@ -758,8 +765,8 @@ http_main(void *arg)
 		follow_keys(h);
 		auth_pool_tick(h->pool, h->auth);
 		lobby_tick(h);
-		deadline_tick(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
+		deadline_tick(h);	/* what has come is read */
 		log_tell_dropped();
 		if (h->ending)
 			end_when_idle(h);

@@ -40,7 +40,7 @@ make_room(struct listener *l)
 {
 	if (lobby_evict(l))
 		return true;
-	(void)deadline_evict(l);	/* at the next look */
+	deadline_evict(l);
 	l->rest_until = clock_mono_ms() + REST_MS;
 	return false;
 }

@@ -13,6 +13,7 @@
 
 #include <sys/socket.h>
 
+#include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #define PACE		4096		/* bytes a second */
 #define LARGE		16384		/* more than a socket's buffers take at once */
 #define UNSEEN		(1u << 20)	/* on unix sockets: as if it had gone through */
+#define SLACK_MS	50		/* between the kernel's clock and ours */
 #define EVICT_MS	2000		/* slow ones are left alone for so long */
 #define EVICT_IDLE_MS	10000		/* and those between two requests */
 
@@ -85,7 +87,8 @@ deadline_begin(struct request *rq, enum phase phase)
 	if (k->phase == phase || k->phase == PHASE_GONE)
 		return;
 	k->phase = phase;
-	k->since = clock_mono_ms();
+	k->since = k->looked = clock_mono_ms();
+	k->begun = 0;
 	k->rq = phase == PHASE_BODY ? rq : NULL;
 	k->seen = phase == PHASE_ANSWER && rq->answer_len > LARGE &&
 	    acknowledged(k->fd, &k->at_first);
@@ -125,12 +128,42 @@ deadline(const struct http *h, const struct link *k)
 	return k->since + h->conf.body_timeout_ms + (int64_t)(bytes * 1000 / PACE);
 }
 
+/*
+ * Between two requests: is the peer gone, or is it taking its time over the next one's
+ * first line?  libmicrohttpd says neither, and an end that comes together with half a
+ * line it does not see at all.
+ */
+static bool
+waits_no_more(const struct http *h, struct link *k, int64_t now)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t len = sizeof(ti);
+	ssize_t n;
+	char c;
+
+	if (k->phase != PHASE_NONE || now - k->looked < h->conf.head_timeout_ms / 2)
+		return false;
+	k->looked = now;
+	n = recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n > 0)
+		return false;			/* it has only just come */
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		return true;
+	if (getsockopt(k->fd, IPPROTO_TCP, TCP_INFO, &ti, &len) == -1 ||
+	    now - (int64_t)ti.tcpi_last_data_recv < k->since + SLACK_MS)
+		return false;
+	if (k->begun == 0)
+		k->begun = now;
+	return now - k->begun >= h->conf.head_timeout_ms;
+}
+
 /* libmicrohttpd sees the end, and closes it. */
 static void
 cut(struct link *k)
 {
+	/* Nothing of the answer was written yet. */
 	if (k->phase == PHASE_BODY)
-		lobby_tell(k->fd, NULL, 0, PROBLEM_TIMEOUT, "the body did not come in "
+		lobby_tell(k->fd, access_peer(k->rq), PROBLEM_TIMEOUT, "the body did not come in "
 		    "time; server.body_timeout says how long it may take");
 	(void)shutdown(k->fd, SHUT_RDWR);
 	k->phase = PHASE_GONE;
@@ -149,13 +182,14 @@ deadline_tick(struct http *h)
 		return;
 	h->links_looked = now;
 	TAILQ_FOREACH(k, &h->links, next)
-		if (now >= deadline(h, k))
+		if (now >= deadline(h, k) || waits_no_more(h, k, now))
 			cut(k);
 }
 
-bool
+void
 deadline_evict(struct listener *l)
 {
+	size_t most = l->max_connections / 4 + 1;
 	int64_t now = clock_mono_ms();
 	struct link *k;
 
@@ -165,18 +199,19 @@ deadline_evict(struct listener *l)
 		if (now - k->since < EVICT_MS)
 			break;
 		if (k->listener == l && (k->phase == PHASE_HEAD ||
-		    k->phase == PHASE_BODY || k->phase == PHASE_ANSWER))
-			goto found;
+		    k->phase == PHASE_BODY || k->phase == PHASE_ANSWER)) {
+			cut(k);
+			if (--most == 0)
+				return;
+		}
 	}
 	TAILQ_FOREACH(k, &l->http->links, next) {
 		if (now - k->since < EVICT_IDLE_MS)
 			break;
-		if (k->listener == l && k->phase == PHASE_NONE)
-			goto found;
+		if (k->listener == l && k->phase == PHASE_NONE) {
+			cut(k);
+			if (--most == 0)
+				return;
+		}
 	}
-	return false;
-
-found:
-	cut(k);
-	return true;
 }

@@ -16,7 +16,6 @@
 
 #define METHOD_MAX	32
 #define LENGTH_DIGITS	15	/* of a Content-Length: a petabyte */
-#define EMPTY_LINES	2	/* before a request line: RFC 9112, 2.2 */
 
 static bool
 refuse(struct guard *g, enum problem p, const char *detail)
@@ -68,7 +67,7 @@ same(const char *p, size_t len, const char *word)
 
 /* --- the request line --- */
 
-/* uri-host [":" port] of RFC 3986; empty where there is none (RFC 9110, 7.2). */
+/* uri-host [":" port] of RFC 3986 */
 static bool
 is_authority(const char *p, size_t len)
 {
@@ -180,8 +179,10 @@ static const struct {
 static bool
 judge_length(struct guard *g, const char *p, size_t len)
 {
-	if (len == 0)
-		return refuse(g, PROBLEM_MALFORMED, "the Content-Length is empty");
+	/* Some would take 010 for eight. */
+	if (len == 0 || (len > 1 && p[0] == '0'))
+		return refuse(g, PROBLEM_MALFORMED, len == 0 ? "the Content-Length is "
+		    "empty" : "the Content-Length begins with a zero");
 	for (size_t i = 0; i < len; i++)
 		if (!is_digit(p[i]))
 			return refuse(g, PROBLEM_MALFORMED, "the Content-Length is "
@@ -190,6 +191,25 @@ judge_length(struct guard *g, const char *p, size_t len)
 		return refuse(g, PROBLEM_TOO_LARGE, "the Content-Length is beyond "
 		    "all measure");
 	return true;
+}
+
+/* Ended by chunked, the body can be found, though not read; else it has no end. */
+static bool
+judge_coding(struct guard *g, const char *p, size_t len)
+{
+	const char *last = memrchr(p, ',', len);
+
+	g->chunked = true;
+	if (same(p, len, "chunked"))
+		return true;
+	if (last != NULL) {
+		for (last++; last < p + len && (*last == ' ' || *last == '\t'); last++)
+			;
+		if (same(last, (size_t)(p + len - last), "chunked"))
+			return refuse(g, PROBLEM_NOT_IMPLEMENTED, "the only "
+			    "Transfer-Encoding here is chunked, by itself");
+	}
+	return refuse(g, PROBLEM_MALFORMED, "the Transfer-Encoding is not chunked");
 }
 
 static bool
@@ -201,14 +221,12 @@ judge_field(struct guard *g, enum field_kind kind, const char *p, size_t len)
 	case FIELD_HOST:
 		g->host = p;
 		g->host_len = len;
-		return is_authority(p, len) || refuse(g, PROBLEM_MALFORMED, "the Host "
+		return (len > 0 && is_authority(p, len)) || refuse(g, PROBLEM_MALFORMED, "the Host "
 		    "header is no host name, with a port or without");
 	case FIELD_LENGTH:
 		return judge_length(g, p, len);
 	case FIELD_CODING:
-		g->chunked = true;
-		return same(p, len, "chunked") || refuse(g, PROBLEM_NOT_IMPLEMENTED,
-		    "the only Transfer-Encoding here is chunked, by itself");
+		return judge_coding(g, p, len);
 	case FIELD_EXPECT:
 		return same(p, len, "100-continue") || refuse(g, PROBLEM_EXPECTATION,
 		    "the only Expect here is 100-continue");
@@ -306,7 +324,7 @@ may_begin_line(const char *p, size_t len)
 	for (size_t i = 0; i < len && i <= METHOD_MAX; i++) {
 		if (p[i] == ' ')
 			return i > 0;
-		if (!is_tchar(p[i]) && !(p[i] == '\r' && i == 0))
+		if (!is_tchar(p[i]) && p[i] != '\r')
 			return false;
 	}
 	return true;
@@ -315,7 +333,12 @@ may_begin_line(const char *p, size_t len)
 static enum guard_verdict
 judge_unended(struct guard *g, const char *line, size_t line_len, size_t len, bool first)
 {
-	if (first && !may_begin_line(line, line_len))
+	const char *cr = memchr(line, '\r', line_len);
+
+	if (cr != NULL && cr + 1 < line + line_len)
+		(void)refuse(g, PROBLEM_MALFORMED, "a line ends in CR alone; end each "
+		    "in CR LF");
+	else if (first && !may_begin_line(line, line_len))
 		(void)refuse(g, PROBLEM_MALFORMED, "this is no HTTP request; is it "
 		    "TLS?  That is for a proxy in front");
 	else if (first && line_len > GUARD_LINE_MAX)
@@ -347,8 +370,8 @@ guard_judge(struct guard *g, const char *p, size_t len, size_t *head_len)
 			return GUARD_REFUSE;
 		}
 		n--;
-		if (first && n == 0 && at - p < 2 * EMPTY_LINES)
-			continue;
+		if (first && n == 0 && (size_t)(lf - p) < GUARD_HEAD_MAX)
+			continue;		/* RFC 9112, 2.2 */
 		if (first && n > GUARD_LINE_MAX)
 			ok = refuse(g, PROBLEM_URI_TOO_LONG, "the request line has "
 			    "more than 14 kB");

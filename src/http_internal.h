@@ -68,6 +68,7 @@ struct link {
 	enum phase	 phase;
 	int64_t		 since;		/* monotonic ms, of that part */
 	uint64_t	 at_first;	/* bytes acknowledged before the answer */
+	int64_t		 looked, begun;	/* monotonic ms: waits_no_more() */
 	unsigned int	 requests;	/* begun on it */
 	bool		 large, seen;	/* the answer; at_first is known */
 };
@@ -256,8 +257,8 @@ int		 lobby_wait_ms(const struct http *h, int wait_ms);
 /* Is there room for another, now that whoever took longest was sent away? */
 bool		 lobby_evict(struct listener *l);
 /* Answer with a problem, by ourselves, and say so in the log. */
-void		 lobby_tell(int fd, const struct sockaddr *from, socklen_t from_len,
-		    enum problem p, const char *detail);
+void		 lobby_tell(int fd, const char *peer, enum problem p,
+		    const char *detail);
 
 /* http_judge.c: may it be handled?  False: `g` says why not.  rq->last is set. */
 bool		 judge(struct request *rq, const char *version, struct guard *g);
@@ -268,8 +269,8 @@ void		 deadline_notify(void *cls, struct MHD_Connection *c, void **context,
 struct link	*deadline_link(struct MHD_Connection *c);
 void		 deadline_begin(struct request *rq, enum phase phase);
 void		 deadline_tick(struct http *h);
-/* One that took long will end soon: true. */
-bool		 deadline_evict(struct listener *l);
+/* Some that took long end with the daemon's next run. */
+void		 deadline_evict(struct listener *l);
 
 /* the handlers */
 enum answer	 subscribe_run(struct request *rq);

@@ -116,18 +116,19 @@ render(struct buf *out, enum problem p, const char *detail, const char *ref)
 }
 
 void
-lobby_tell(int fd, const struct sockaddr *from, socklen_t from_len, enum problem p,
-    const char *detail)
+lobby_tell(int fd, const char *peer, enum problem p, const char *detail)
 {
 	struct buf out = { 0 };
-	char ref[12], peer[ACCESS_PEER_SIZE];
+	char ref[12];
 
-	if (from == NULL || from->sa_family == AF_UNIX || getnameinfo(from, from_len,
-	    peer, sizeof(peer), NULL, 0, NI_NUMERICHOST) != 0)
-		(void)snprintf(peer, sizeof(peer), "unix");
 	(void)snprintf(ref, sizeof(ref), "%08x", (unsigned int)clock_random(UINT32_MAX));
-	log_info("http: %u %s ref=%s from %s: %s", problem_status(p), problem_code(p), ref,
-	    peer, detail);
+	/* Those who trickle come in thousands; the counter tells. */
+	if (p == PROBLEM_TIMEOUT)
+		log_debug("http: %u %s ref=%s from %s: %s", problem_status(p),
+		    problem_code(p), ref, peer, detail);
+	else
+		log_info("http: %u %s ref=%s from %s: %s", problem_status(p),
+		    problem_code(p), ref, peer, detail);
 	render(&out, p, detail, ref);
 	/* To whom it does not reach at once it is not told. */
 	if (!out.failed)
@@ -138,7 +139,12 @@ lobby_tell(int fd, const struct sockaddr *from, socklen_t from_len, enum problem
 static void
 send_away(struct lobby *lb, struct guest *gu, enum problem p, const char *detail)
 {
-	lobby_tell(gu->fd, (struct sockaddr *)&gu->from, gu->from_len, p, detail);
+	char peer[ACCESS_PEER_SIZE];
+
+	if (gu->from.ss_family == AF_UNIX || getnameinfo((struct sockaddr *)&gu->from,
+	    gu->from_len, peer, sizeof(peer), NULL, 0, NI_NUMERICHOST) != 0)
+		(void)snprintf(peer, sizeof(peer), "unix");
+	lobby_tell(gu->fd, peer, p, detail);
 	(void)shutdown(gu->fd, SHUT_WR);
 	leave(lb, gu);
 	gu->leaving = true;
