@@ -264,7 +264,7 @@ START_TEST(R9_a_thousand_slow_ones_hold_up_nobody)
 	args[n++] = "-r";
 	args[n++] = fmt("%d", most / 2);
 	args[n++] = "-l";
-	args[n++] = "6";
+	args[n++] = "20";	/* longer than anybody is waited for */
 	args[n++] = "-p";
 	args[n++] = "3";
 	args[n++] = "-t";
