@@ -11,9 +11,11 @@
  */
 #include "config.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -88,7 +90,7 @@ deadline_begin(struct request *rq, enum phase phase)
 		return;
 	k->phase = phase;
 	k->since = k->looked = clock_mono_ms();
-	k->begun = 0;
+	k->begun = k->owing = 0;
 	k->rq = phase == PHASE_BODY ? rq : NULL;
 	k->seen = phase == PHASE_ANSWER && rq->answer_len > LARGE &&
 	    acknowledged(k->fd, &k->at_first);
@@ -128,10 +130,28 @@ deadline(const struct http *h, const struct link *k)
 	return k->since + h->conf.body_timeout_ms + (int64_t)(bytes * 1000 / PACE);
 }
 
+/* An answer that libmicrohttpd is done with can lie in the kernel, a few MB of it. */
+static bool
+reads_too_slowly(const struct http *h, struct link *k, int64_t now)
+{
+	int owed;
+
+	if (ioctl(k->fd, SIOCOUTQ, &owed) == -1 || owed <= 0) {
+		k->owing = 0;
+		return false;
+	}
+	if (k->owing == 0) {
+		k->owing = now;
+		k->owed = owed;
+	}
+	return now - k->owing >= h->conf.body_timeout_ms +
+	    (int64_t)(k->owed > owed ? k->owed - owed : 0) * 1000 / PACE;
+}
+
 /*
- * Between two requests: is the peer gone, or is it taking its time over the next one's
- * first line?  libmicrohttpd says neither, and an end that comes together with half a
- * line it does not see at all.
+ * Between two requests: is the peer gone, or is it taking its time over the answer or the
+ * next request's first line?  libmicrohttpd says none of it, and an end that comes
+ * together with half a line it does not see at all.
  */
 static bool
 waits_no_more(const struct http *h, struct link *k, int64_t now)
@@ -144,6 +164,8 @@ waits_no_more(const struct http *h, struct link *k, int64_t now)
 	if (k->phase != PHASE_NONE || now - k->looked < h->conf.head_timeout_ms / 2)
 		return false;
 	k->looked = now;
+	if (reads_too_slowly(h, k, now))
+		return true;
 	n = recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n > 0)
 		return false;			/* it has only just come */
@@ -161,10 +183,15 @@ waits_no_more(const struct http *h, struct link *k, int64_t now)
 static void
 cut(struct link *k)
 {
+	const struct linger now = { .l_onoff = 1 };
+
 	/* Nothing of the answer was written yet. */
 	if (k->phase == PHASE_BODY)
 		lobby_tell(k->fd, access_peer(k->rq), PROBLEM_TIMEOUT, "the body did not come in "
 		    "time; server.body_timeout says how long it may take");
+	else if (k->phase == PHASE_ANSWER || k->owing != 0)
+		/* Nor does the kernel go on trying. */
+		(void)setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	(void)shutdown(k->fd, SHUT_RDWR);
 	k->phase = PHASE_GONE;
 	k->rq = NULL;

@@ -68,7 +68,8 @@ struct link {
 	enum phase	 phase;
 	int64_t		 since;		/* monotonic ms, of that part */
 	uint64_t	 at_first;	/* bytes acknowledged before the answer */
-	int64_t		 looked, begun;	/* monotonic ms: waits_no_more() */
+	int64_t		 looked, begun, owing;	/* monotonic ms: waits_no_more() */
+	int		 owed;		/* bytes that the kernel kept, as of `owing` */
 	unsigned int	 requests;	/* begun on it */
 	bool		 large, seen;	/* the answer; at_first is known */
 };
