@@ -40,6 +40,8 @@
 #define GATHER_US		500	/* publishes for one commit */
 #define HEAD_TIMEOUT_MS		10000
 #define BODY_TIMEOUT_MS		30000
+#define SEND_BUFFER		(128 * 1024)	/* the kernel doubles it */
+#define SEND_BUFFER_DEFAULT	(16 * 1024)	/* tcp(7): it grows from there */
 #define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
 
 /* What an event of the thread's epoll set is about: the mailbox, a daemon, a socket. */
@@ -494,6 +496,22 @@ mhd_log(void *cls, const char *fmt, va_list ap)
 	log_debug("http: %s", line);
 }
 
+/*
+ * Of an answer that is not read the kernel would take 4 MB for each connection, and a
+ * thousand of those have everybody's on the machine wait for memory.  Nobody's smaller
+ * choice is changed.
+ */
+static void
+bound_answers(int fd)
+{
+	int bytes = SEND_BUFFER, now;
+	socklen_t len = sizeof(now);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &len) == 0 &&
+	    now >= SEND_BUFFER_DEFAULT)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 int
 http_serve(struct http *h, int fd, bool admin, bool kept)
 {
@@ -543,6 +561,7 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	listen_notice_the_dead(fd);
 	/* What is accepted there has it too: see http_lobby.c. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	bound_answers(fd);
 	ev.data.u32 = l->watched_as;
 	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) == -1) {
 		log_warn("http: epoll_ctl");
