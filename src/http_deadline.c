@@ -29,6 +29,7 @@
 #define LARGE		16384		/* more than a socket's buffers take at once */
 #define UNSEEN		(1u << 20)	/* on unix sockets: as if it had gone through */
 #define SLACK_MS	50		/* between the kernel's clock and ours */
+#define ANSWER_BYTES	(64u << 20)	/* above it the oldest answers go */
 #define EVICT_MS	2000		/* slow ones are left alone for so long */
 #define EVICT_IDLE_MS	10000		/* and those between two requests */
 
@@ -45,6 +46,14 @@ acknowledged(int fd, uint64_t *bytes)
 	return true;
 }
 
+/* So many bytes of memory are held for it. */
+static void
+hold(struct link *k, size_t bytes)
+{
+	k->listener->http->answer_bytes += bytes - k->bytes;
+	k->bytes = bytes;
+}
+
 void
 deadline_notify(void *cls, struct MHD_Connection *c, void **context,
     enum MHD_ConnectionNotificationCode what)
@@ -54,8 +63,10 @@ deadline_notify(void *cls, struct MHD_Connection *c, void **context,
 	struct link *k;
 
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-		if ((k = *context) != NULL)
+		if ((k = *context) != NULL) {
+			hold(k, 0);
 			TAILQ_REMOVE(&l->http->links, k, next);
+		}
 		free(k);
 		*context = NULL;
 		return;
@@ -92,9 +103,8 @@ deadline_begin(struct request *rq, enum phase phase)
 	k->since = k->looked = clock_mono_ms();
 	k->begun = k->owing = 0;
 	k->rq = phase == PHASE_BODY ? rq : NULL;
-	k->seen = phase == PHASE_ANSWER && rq->answer_len > LARGE &&
-	    acknowledged(k->fd, &k->at_first);
-	k->large = phase == PHASE_ANSWER && rq->answer_len > LARGE;
+	hold(k, phase == PHASE_ANSWER && rq->answer_len > LARGE ? rq->answer_len : 0);
+	k->seen = k->bytes > 0 && acknowledged(k->fd, &k->at_first);
 	TAILQ_REMOVE(&rq->http->links, k, next);
 	TAILQ_INSERT_TAIL(&rq->http->links, k, next);
 }
@@ -119,7 +129,7 @@ deadline(const struct http *h, const struct link *k)
 		break;
 	case PHASE_ANSWER:
 		/* Asked of the kernel when it matters only. */
-		if (!k->large || clock_mono_ms() < k->since + h->conf.body_timeout_ms)
+		if (k->bytes == 0 || clock_mono_ms() < k->since + h->conf.body_timeout_ms)
 			break;
 		if (!k->seen || !acknowledged(k->fd, &bytes))
 			bytes = UNSEEN;
@@ -193,6 +203,7 @@ cut(struct link *k)
 		/* Nor does the kernel go on trying. */
 		(void)setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	(void)shutdown(k->fd, SHUT_RDWR);
+	hold(k, 0);
 	k->phase = PHASE_GONE;
 	k->rq = NULL;
 	k->listener->due = true;
@@ -209,7 +220,9 @@ deadline_tick(struct http *h)
 		return;
 	h->links_looked = now;
 	TAILQ_FOREACH(k, &h->links, next)
-		if (now >= deadline(h, k) || waits_no_more(h, k, now))
+		if (now >= deadline(h, k) || waits_no_more(h, k, now) ||
+		    (h->answer_bytes > ANSWER_BYTES && k->bytes > 0 &&
+		    now - k->since >= EVICT_MS))
 			cut(k);
 }
 

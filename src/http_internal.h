@@ -71,7 +71,8 @@ struct link {
 	int64_t		 looked, begun, owing;	/* monotonic ms: waits_no_more() */
 	int		 owed;		/* bytes that the kernel kept, as of `owing` */
 	unsigned int	 requests;	/* begun on it */
-	bool		 large, seen;	/* the answer; at_first is known */
+	size_t		 bytes;		/* of an answer that is large */
+	bool		 seen;		/* at_first is known */
 };
 TAILQ_HEAD(links, link);
 
@@ -91,6 +92,7 @@ struct http {
 	char		 peeked[GUARD_HEAD_MAX + 1];	/* what was looked at just now */
 	struct links	 links;
 	int64_t		 links_looked;	/* monotonic ms */
+	size_t		 answer_bytes;	/* of all large answers under way */
 	struct append	*appends, **appends_tail;	/* not yet the store's */
 	int64_t		 appends_at;	/* monotonic us, of the first of them */
 	bool		 handed_off;	/* a reader ran in this pass */

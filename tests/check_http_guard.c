@@ -299,6 +299,38 @@ START_TEST(R9_an_answer_that_is_read_slowly_comes_whole)
 }
 END_TEST
 
+/* Answers of which nobody takes a byte do not add up. */
+START_TEST(R9_answers_that_nobody_reads_have_a_bounded_sum)
+{
+	enum { ASKERS = 150 };
+	int narrow = narrow_socket(), fd[ASKERS];
+	struct server *s;
+	static const char rq[] = "GET /history?topic=a&limit=1000 HTTP/1.1\r\nHost: x\r\n"
+	    "\r\n";
+	int64_t end;
+
+	servers_given(&narrow, 1, NULL);
+	s = server_start(all_public, NULL);
+	for (int i = 0; i < 20; i++)
+		publish(s, "a", repeat("x", 50000));
+	for (int i = 0; i < ASKERS; i++) {
+		fd[i] = dial(s->port, 1024);
+		ck_assert_int_eq(send(fd[i], rq, sizeof rq - 1, MSG_NOSIGNAL),
+		    (int)sizeof rq - 1);
+	}
+	/* Long before server.body_timeout: all above 64 MB. */
+	for (end = now_ms() + patience(12000);
+	    server_metric(s, "connections_cut_total") < ASKERS - 75; poll(NULL, 0, 100))
+		ck_assert_msg(now_ms() < end, "%d are cut",
+		    (int)server_metric(s, "connections_cut_total"));
+	ck_assert_int_lt(server_metric(s, "connections_cut_total"), ASKERS);
+	for (int i = 0; i < ASKERS; i++)
+		close(fd[i]);
+	close(narrow);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* As many as there is room for, and more: each of a kind that would hold it for long. */
 START_TEST(R9_slow_ones_who_take_all_the_room_make_way_for_others)
 {
@@ -343,6 +375,7 @@ suite(void)
 	    0, 2);
 	tcase_add_loop_test(tc, R9_an_answer_that_nobody_reads_is_given_up, 0, 2);
 	tcase_add_test(tc, R9_an_answer_that_is_read_slowly_comes_whole);
+	tcase_add_test(tc, R9_answers_that_nobody_reads_have_a_bounded_sum);
 	tcase_add_loop_test(tc, R9_slow_ones_who_take_all_the_room_make_way_for_others, 0,
 	    3);
 	return su;
