@@ -55,6 +55,7 @@ struct conf {
 	uint64_t	 publish_burst;		/* 0 = by the rate */
 	uint64_t	 max_event_bytes, max_body_bytes;
 	uint64_t	 threads;		/* 0 = one per core */
+	int64_t		 head_timeout_ms, body_timeout_ms;
 	int64_t		 drain_time_ms;
 	/* store */
 	char		*store_path;

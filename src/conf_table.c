@@ -99,6 +99,15 @@ const struct conf_option conf_table[] = {
 	  .help =
 	      "The largest request body, which may hold a batch of events.  At "
 	  "least server.max_event." },
+	{ ROW("server.head_timeout", CONF_DURATION, head_timeout_ms),
+	  .def = "10s", .min = 100, .max = 10 * MIN,
+	  .help = "How long the head of a request (its line and its headers) may "
+	  "take to come, from the first byte to the last: 408 after that." },
+	{ ROW("server.body_timeout", CONF_DURATION, body_timeout_ms),
+	  .def = "30s", .min = 100, .max = HOUR,
+	  .help = "How long the body of a request may take to come, and its answer "
+	  "to be read: that, and a second more for each 4 kB that went through.  "
+	  "Then the connection is closed.  Streams have stream.stall instead." },
 	{ ROW("server.threads", CONF_UINT, threads),
 	  .def = "0", .max = 256,
 	  .help = "Threads that serve streams; 0 for one per core." },

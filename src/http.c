@@ -2,7 +2,8 @@
  * http.c - the http thread: libmicrohttpd in our own loop, and requests to handlers.
  *
  * Each listening socket has a daemon without a thread; its epoll descriptor stands in
- * ours beside the mailbox and the socket (http_accept.c).  A request that waits for a
+ * ours beside the mailbox, the socket (http_accept.c) and the lobby, where those wait
+ * whose request has not come whole (http_lobby.c).  A request that waits for a
  * commit or a page is suspended, and resumed here when the message comes.
  * (libmicrohttpd's own thread would wait without limit when exactly 128 events are
  * ready.)
@@ -14,6 +15,7 @@
 #include "http.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -36,13 +38,18 @@
 #define LINGER_MS		500	/* for what is on its way to us */
 #define LINGER_LOOK_MS		10
 #define GATHER_US		500	/* publishes for one commit */
+#define HEAD_TIMEOUT_MS		10000
+#define BODY_TIMEOUT_MS		30000
+#define SEND_BUFFER		(128 * 1024)	/* the kernel doubles it */
+#define SEND_BUFFER_DEFAULT	(16 * 1024)	/* tcp(7): it grows from there */
 #define DISCARD_TIMES		4	/* server.max_body, of a body not wanted */
 
 /* What an event of the thread's epoll set is about: the mailbox, a daemon, a socket. */
 #define WATCH_MAIL		0u
 #define WATCH_DAEMON(i)		(1u + (uint32_t)(i))
 #define WATCH_SOCKET(i)		(1u + LISTENERS_MAX + (uint32_t)(i))
-#define EVENTS_MAX		(1 + 2 * LISTENERS_MAX)
+#define WATCH_LOBBY		WATCH_SOCKET(LISTENERS_MAX)
+#define EVENTS_MAX		(2 + 2 * LISTENERS_MAX)
 
 struct reload {
 	struct msg	 msg;
@@ -73,6 +80,11 @@ static const struct route admin_routes[] = {
 	{ "/healthz", METHOD_GET | METHOD_HEAD, "GET, HEAD, OPTIONS", false, NULL,
 	    health_run },
 	{ NULL, 0, NULL, false, NULL, NULL }
+};
+
+/* OPTIONS * is about the server. */
+static const struct route star_route = {
+	"*", 0, "GET, HEAD, POST, OPTIONS", false, NULL, NULL
 };
 
 static const struct route demo_route = {
@@ -144,21 +156,30 @@ begin_request(void *cls, const char *uri, struct MHD_Connection *c)
 
 	if ((rq = calloc(1, sizeof(*rq))) == NULL)
 		return NULL;
+	if ((rq->link = deadline_link(c)) == NULL) {
+		free(rq);
+		return NULL;
+	}
+	rq->judged = rq->link->requests++ == 0;		/* in the lobby */
 	rq->http = l->http;
 	rq->listener = l;
 	rq->conn = c;
 	rq->wait.owner = rq;
 	rq->handoff.fd = -1;
-	/* A proxy may send the absolute form. */
-	if (strncmp(uri, "http://", 7) == 0 && strchr(uri + 7, '/') != NULL)
-		uri = strchr(uri + 7, '/');
-	if ((rq->uri = strdup(uri)) == NULL) {
+	if ((rq->target = strdup(uri)) == NULL) {
 		free(rq);
 		return NULL;
+	}
+	rq->uri = rq->target;
+	/* A proxy may send the absolute form. */
+	if (*uri != '/' && (mark = strstr(uri, "://")) != NULL) {
+		mark += 3 + strcspn(mark + 3, "/?");
+		rq->uri = *mark == '\0' ? "/" : rq->target + (mark - uri);
 	}
 	rq->path_len = strcspn(rq->uri, "?");
 	mark = rq->uri + rq->path_len;
 	rq->query = *mark == '?' ? mark + 1 : mark;
+	deadline_begin(rq, PHASE_HEAD);
 	metric_add(METRIC_REQUESTS, 1);
 	return rq;
 }
@@ -174,6 +195,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 	if (rq == NULL)
 		return;
 	assert(!rq->waiting);
+	deadline_begin(rq, PHASE_NONE);
 	(void)handoff_end(&rq->handoff);
 	if (rq->stream != NULL) {		/* never passed on */
 		hub_leave(rq->http->conf.hub, &rq->stream->ask.guest);
@@ -194,7 +216,7 @@ end_request(void *cls, struct MHD_Connection *c, void **req,
 	if (rq->has_q)
 		query_fini(&rq->q);
 	buf_fini(&rq->body);
-	free(rq->uri);
+	free(rq->target);
 	free(rq);
 }
 
@@ -208,6 +230,8 @@ find_route(const struct request *rq)
 		if (strlen(r->path) == rq->path_len &&
 		    memcmp(r->path, rq->uri, rq->path_len) == 0)
 			return r;
+	if (rq->path_len == 1 && rq->uri[0] == '*')
+		return &star_route;
 	if (!rq->listener->admin && rq->http->conf.demo && rq->path_len == 1 &&
 	    rq->uri[0] == '/')
 		return &demo_route;
@@ -278,27 +302,37 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
     const char *version, const char *body, size_t *body_len, void **req)
 {
 	struct request *rq = *req;
+	struct guard g;
 	enum answer a;
 
-	(void)cls, (void)c, (void)url, (void)version;
+	(void)cls, (void)c, (void)url;
 	if (rq == NULL)
 		return MHD_NO;		/* no memory in begin_request() */
+	if (rq->method == NULL) {
+		rq->method = method;
+		/* Where it ends is not certain: nothing behind it is read. */
+		if (!judge(rq, version, &g))
+			return rq_problem(rq, g.problem, g.detail, NULL, NULL) ==
+			    ANSWERED ? MHD_YES : MHD_NO;
+	}
 	if (!rq->begun) {
 		/*
 		 * What is refused here is answered when the body has come: answered
 		 * before, libmicrohttpd would close the connection with the body
 		 * unread, and a proxy would make a 502 of our 401.
 		 */
-		rq->method = method;
 		rq->deferring = true;
 		a = begin(rq);
 		rq->deferring = false;
 		if (a == ANSWER_FAILED)
 			return MHD_NO;
 		/* Suspended with the head alone, libmicrohttpd repeats this call. */
-		if (a == ANSWER_LATER)
+		if (a == ANSWER_LATER) {
+			deadline_begin(rq, PHASE_OURS);
 			return MHD_YES;
+		}
 		rq->begun = true;
+		deadline_begin(rq, PHASE_BODY);
 		/* A body that would be cut off is not waited for. */
 		if (rq->deferred != NULL && declared_length(rq) >
 		    DISCARD_TIMES * (uint64_t)rq->http->conf.max_body_bytes)
@@ -321,6 +355,7 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 		*body_len = 0;
 		return MHD_YES;
 	}
+	deadline_begin(rq, rq->deferred != NULL ? PHASE_ANSWER : PHASE_OURS);
 	if (rq->deferred != NULL)
 		return MHD_queue_response(c, rq->deferred_status, rq->deferred);
 	/* Nobody may begin to wait once the thread is on its way out. */
@@ -329,6 +364,8 @@ handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
 		a = rq_problem(rq, PROBLEM_DRAIN, "the server is stopping", NULL, NULL);
 	else
 		a = rq->route->run(rq);
+	if (a == ANSWERED)
+		deadline_begin(rq, PHASE_ANSWER);
 	return a == ANSWER_FAILED ? MHD_NO : MHD_YES;
 }
 
@@ -377,6 +414,11 @@ http_new(const struct http_conf *c, struct auth *auth)
 	}
 	h->conf = *c;
 	h->auth = auth;
+	if (h->conf.head_timeout_ms == 0)
+		h->conf.head_timeout_ms = HEAD_TIMEOUT_MS;
+	if (h->conf.body_timeout_ms == 0)
+		h->conf.body_timeout_ms = BODY_TIMEOUT_MS;
+	TAILQ_INIT(&h->links);
 	h->appends_tail = &h->appends;
 	TAILQ_INIT(&h->resting);
 	h->revoked = c->revoked;
@@ -389,9 +431,16 @@ http_new(const struct http_conf *c, struct auth *auth)
 		log_warn("http: epoll_create1");
 		goto fail_h;
 	}
-	if ((h->box = mailbox_new()) == NULL)
+	if (lobby_open(&h->lobby) == -1)
 		goto fail_epfd;
+	if ((h->box = mailbox_new()) == NULL)
+		goto fail_lobby;
 	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, mailbox_fd(h->box), &ev) == -1) {
+		log_warn("http: epoll_ctl");
+		goto fail_box;
+	}
+	ev.data.u32 = WATCH_LOBBY;
+	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, h->lobby.epfd, &ev) == -1) {
 		log_warn("http: epoll_ctl");
 		goto fail_box;
 	}
@@ -411,6 +460,8 @@ fail_pool:
 	auth_pool_free(h->pool);
 fail_box:
 	mailbox_free(h->box);
+fail_lobby:
+	lobby_close(&h->lobby);
 fail_epfd:
 	close(h->epfd);
 fail_h:
@@ -446,6 +497,7 @@ http_free(struct http *h)
 	if (is_awaited(h))
 		(void)mailbox_take(h->box);
 	mailbox_free(h->box);
+	lobby_close(&h->lobby);
 	close(h->epfd);
 	auth_free(h->auth);
 	auth_revoked_free(h->revoked);
@@ -465,12 +517,29 @@ mhd_log(void *cls, const char *fmt, va_list ap)
 	log_debug("http: %s", line);
 }
 
+/*
+ * Of an answer that is not read the kernel would take 4 MB for each connection, and a
+ * thousand of those have everybody's on the machine wait for memory.  Nobody's smaller
+ * choice is changed.
+ */
+static void
+bound_answers(int fd)
+{
+	int bytes = SEND_BUFFER, now;
+	socklen_t len = sizeof(now);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &len) == 0 &&
+	    now >= SEND_BUFFER_DEFAULT)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 int
 http_serve(struct http *h, int fd, bool admin, bool kept)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	const union MHD_DaemonInfo *info;
 	struct listener *l;
+	int one = 1;
 
 	if (h->nlisteners == LISTENERS_MAX) {
 		log_warnx("http: more than %d listening sockets", LISTENERS_MAX);
@@ -494,6 +563,7 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	    MHD_OPTION_CONNECTION_TIMEOUT, HANDOFF_DAEMON_TIMEOUT_S,
 	    MHD_OPTION_URI_LOG_CALLBACK, begin_request, l,
 	    MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL,
+	    MHD_OPTION_NOTIFY_CONNECTION, deadline_notify, l,
 	    MHD_OPTION_STRICT_FOR_CLIENT, 1,
 	    MHD_OPTION_END);
 	if (l->daemon == NULL) {
@@ -510,6 +580,9 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 		return -1;
 	}
 	listen_notice_the_dead(fd);
+	/* What is accepted there has it too: see http_lobby.c. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	bound_answers(fd);
 	ev.data.u32 = l->watched_as;
 	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, fd, &ev) == -1) {
 		log_warn("http: epoll_ctl");
@@ -604,7 +677,8 @@ end_when_idle(struct http *h)
 		if (h->listeners[i].left &&
 		    (info = MHD_get_daemon_info(h->listeners[i].daemon,
 		    MHD_DAEMON_INFO_CURRENT_CONNECTIONS)) != NULL)
-			open += info->num_connections;
+			open += info->num_connections +
+			    (unsigned int)h->listeners[i].arrivals;
 	if (open == 0 || clock_mono_ms() >= h->stop_by)
 		begin_stop(h);
 }
@@ -660,7 +734,8 @@ static int
 wait_time(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
-	int wait = control_wait_ms(h, h->ending ? LINGER_LOOK_MS : WAIT_MS);
+	int wait = control_wait_ms(h, lobby_wait_ms(h, h->ending ? LINGER_LOOK_MS :
+	    WAIT_MS));
 
 	for (size_t i = 0; i < h->nlisteners; i++) {
 		wait = accept_wait_ms(&h->listeners[i], wait);
@@ -704,7 +779,9 @@ run_daemons(struct http *h, bool all)
 static void
 note_event(struct http *h, uint32_t what)
 {
-	if (what >= WATCH_SOCKET(0))
+	if (what == WATCH_LOBBY)
+		lobby_run(h);
+	else if (what >= WATCH_SOCKET(0))
 		h->listeners[what - WATCH_SOCKET(0)].knocked = true;
 	else if (what >= WATCH_DAEMON(0))
 		h->listeners[what - WATCH_DAEMON(0)].ready = true;
@@ -735,7 +812,9 @@ http_main(void *arg)
 		follow_keys(h);
 		auth_pool_tick(h->pool, h->auth);
 		control_tick(h);
+		lobby_tick(h);
 		run_daemons(h, n <= 0 && wait == WAIT_MS);
+		deadline_tick(h);	/* what has come is read */
 		log_tell_dropped();
 		refusals_tell(h, false);
 		if (h->ending)

@@ -22,6 +22,7 @@ struct http_conf {
 	struct store	*store;
 	struct hub	*hub;
 	size_t		 max_event_bytes, max_body_bytes, max_replay;
+	int64_t		 head_timeout_ms, body_timeout_ms;	/* 0: as by default */
 	size_t		 max_connections;	/* of one listener, streams not counted */
 	size_t		 max_checks;	/* slow tokens waiting; 0: as auth_pool.h says */
 	int64_t		 retry_ms;

@@ -1,5 +1,5 @@
 /*
- * http_accept.c - connections taken from the kernel's queues and given to libmicrohttpd.
+ * http_accept.c - connections taken from the kernel's queues, and room for them.
  *
  * By us, as libmicrohttpd cannot do without descriptors: it spins when there are none
  * left for its first connection, and after that takes no more until one of its own ends,
@@ -28,9 +28,21 @@ room(const struct listener *l)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon,
 	    MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	size_t used = info == NULL ? l->max_connections :
+	    info->num_connections + l->arrivals;
 
-	return info == NULL || info->num_connections >= l->max_connections ? 0 :
-	    l->max_connections - info->num_connections;
+	return used >= l->max_connections ? 0 : l->max_connections - used;
+}
+
+/* Those who are slow, or only wait, go before those who have not come in yet. */
+static bool
+make_room(struct listener *l)
+{
+	if (lobby_evict(l))
+		return true;
+	deadline_evict(l);
+	l->rest_until = clock_mono_ms() + REST_MS;
+	return false;
 }
 
 static void
@@ -68,7 +80,7 @@ accept_some(struct listener *l)
 	int fd;
 
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
-		if (left == 0) {
+		if (left == 0 && !make_room(l)) {
 			watch(l, false);
 			return;
 		}
@@ -97,17 +109,16 @@ accept_some(struct listener *l)
 				return;
 			}
 		}
-		/* Closed by libmicrohttpd if it cannot. */
-		(void)MHD_add_connection(l->daemon, fd, (struct sockaddr *)&from, len);
-		l->due = true;
-		left--;
+		lobby_enter(l, fd, &from, len);
+		left = room(l);
 	}
 }
 
 void
 accept_again(struct listener *l)
 {
-	if (l->fd != -1 && clock_mono_ms() >= l->rest_until && room(l) > 0)
+	if (l->fd != -1 && clock_mono_ms() >= l->rest_until &&
+	    (room(l) > 0 || make_room(l)))
 		watch(l, true);
 }
 

@@ -68,6 +68,7 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 		buf_fini(body);
 		return ANSWER_FAILED;
 	}
+	rq->answer_len = body->len;
 	*body = (struct buf){ 0 };
 	if (type != NULL)
 		(void)MHD_add_response_header(r, "Content-Type", type);
@@ -81,7 +82,7 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 		(void)rq_add_headers(rq, r);
 	else
 		add_page_headers(rq, r);
-	if (rq->http->leaving)
+	if (rq->http->leaving || rq->last)
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (rq->deferring) {
 		rq->deferred = r;

@@ -6,6 +6,9 @@
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H
 
+#include <sys/queue.h>
+#include <sys/socket.h>
+
 #include <microhttpd.h>
 
 #include "auth.h"
@@ -14,6 +17,7 @@
 #include "auth_revoke.h"
 #include "handoff.h"
 #include "http.h"
+#include "http_guard.h"
 #include "hub.h"
 #include "limit.h"
 #include "mailbox.h"
@@ -33,6 +37,7 @@ struct listener {
 	int			 fd;		/* the socket */
 	uint32_t		 watched_as;	/* in the thread's epoll set */
 	size_t			 max_connections;
+	size_t			 arrivals;	/* not libmicrohttpd's: http_lobby.c */
 	int64_t			 rest_until;	/* monotonic: see http_accept.c */
 	bool			 admin, kept, ready, due;
 	bool			 knocked;	/* somebody is in the socket's queue */
@@ -48,6 +53,39 @@ struct refusals {
 	uint64_t	 unsaid;	/* refusals without a line */
 	int64_t		 tell_us;	/* monotonic: when to say how many */
 };
+
+struct arrival;
+TAILQ_HEAD(arrivals, arrival);
+
+struct lobby {
+	int		 epfd;
+	struct arrivals	 waiting, leaving;	/* in the order of their coming */
+};
+
+/* What a connection of libmicrohttpd's is about: http_deadline.c. */
+enum phase {
+	PHASE_NONE,		/* between requests */
+	PHASE_HEAD, PHASE_BODY,
+	PHASE_OURS,		/* it waits for us */
+	PHASE_ANSWER,
+	PHASE_GONE,		/* cut, or a stream's */
+};
+
+struct link {
+	TAILQ_ENTRY(link) next;
+	struct listener	*listener;
+	struct request	*rq;		/* PHASE_BODY's */
+	int		 fd;		/* libmicrohttpd's */
+	enum phase	 phase;
+	int64_t		 since;		/* monotonic ms, of that part */
+	uint64_t	 at_first;	/* bytes acknowledged before the answer */
+	int64_t		 looked, begun, owing;	/* monotonic ms: waits_no_more() */
+	int		 owed;		/* bytes that the kernel kept, as of `owing` */
+	unsigned int	 requests;	/* begun on it */
+	size_t		 bytes;		/* of an answer that is large */
+	bool		 seen;		/* at_first is known */
+};
+TAILQ_HEAD(links, link);
 
 struct http {
 	struct http_conf conf;
@@ -71,6 +109,11 @@ struct http {
 	struct listener	 listeners[LISTENERS_MAX];
 	size_t		 nlisteners;
 	size_t		 waiting;	/* suspended connections */
+	struct lobby	 lobby;
+	char		 peeked[GUARD_HEAD_MAX + 1];	/* what was looked at just now */
+	struct links	 links;
+	int64_t		 links_looked;	/* monotonic ms */
+	size_t		 answer_bytes;	/* of all large answers under way */
 	struct append	*appends, **appends_tail;	/* not yet the store's */
 	int64_t		 appends_at;	/* monotonic us, of the first of them */
 	bool		 handed_off;	/* a reader ran in this pass */
@@ -97,18 +140,23 @@ struct request {
 	struct http		*http;
 	struct listener		*listener;
 	struct MHD_Connection	*conn;
+	struct link		*link;		/* the connection's */
 	const struct route	*route;
-	char			*uri;		/* as it came: path, then query */
+	char			*target;	/* as it came */
+	const char		*uri;		/* of it: path, then query */
 	size_t			 path_len;
 	const char		*query;		/* behind the `?`; "" if none */
 	const char		*method;	/* libmicrohttpd's */
 	struct query		 q;
 	bool			 has_q;
+	bool			 judged;	/* by the guard */
+	bool			 last;		/* no other on this connection */
 	bool			 begun;		/* the head was not refused */
 	bool			 deferring;	/* keep the answer for later: */
 	struct MHD_Response	*deferred;
 	unsigned int		 deferred_status;
 	struct buf		 body;
+	size_t			 answer_len;
 	bool			 too_large;
 	size_t			 received;
 	char			 peer[ACCESS_PEER_SIZE];	/* access_peer()'s */
@@ -290,6 +338,33 @@ void		 accept_some(struct listener *l);
 void		 accept_again(struct listener *l);
 /* How long may the thread sleep, for this one and no longer than `wait_ms`? */
 int		 accept_wait_ms(const struct listener *l, int wait_ms);
+
+/* http_lobby.c */
+int		 lobby_open(struct lobby *lb);		/* -1: logged */
+void		 lobby_close(struct lobby *lb);
+/* Somebody came (takes the descriptor). */
+void		 lobby_enter(struct listener *l, int fd,
+		    const struct sockaddr_storage *from, socklen_t from_len);
+void		 lobby_run(struct http *h);		/* its sockets are ready */
+void		 lobby_tick(struct http *h);
+int		 lobby_wait_ms(const struct http *h, int wait_ms);
+/* Is there room for another, now that whoever took longest was sent away? */
+bool		 lobby_evict(struct listener *l);
+/* Answer with a problem, by ourselves, and say so in the log. */
+void		 lobby_tell(struct http *h, int fd, const char *peer, enum problem p,
+		    const char *detail);
+
+/* http_judge.c: may it be handled?  False: `g` says why not.  rq->last is set. */
+bool		 judge(struct request *rq, const char *version, struct guard *g);
+
+/* http_deadline.c */
+void		 deadline_notify(void *cls, struct MHD_Connection *c, void **context,
+		    enum MHD_ConnectionNotificationCode what);
+struct link	*deadline_link(struct MHD_Connection *c);
+void		 deadline_begin(struct request *rq, enum phase phase);
+void		 deadline_tick(struct http *h);
+/* Some that took long end with the daemon's next run. */
+void		 deadline_evict(struct listener *l);
 
 /* the handlers */
 enum answer	 subscribe_run(struct request *rq);

@@ -112,6 +112,7 @@ take_socket(void *arg, int fd)
 
 	rq->stream = NULL;
 	rq->http->handed_off = true;
+	deadline_begin(rq, PHASE_GONE);
 	s->fd = fd;
 	/* A head can take its time to leave, and the shards have been told already. */
 	if (s->ask.key_id != 0 && rq->keys_told != rq->http->keys_told)

@@ -59,6 +59,12 @@
 	    "RS* and ES* tokens waiting to be judged")			\
 	X(AUTH_BUSY, counter, "auth_busy",				\
 	    "Requests refused because too many tokens waited to be judged") \
+	X(HEADS_WAITING, gauge, "heads_waiting",			\
+	    "Connections whose first request has not come whole")	\
+	X(HEADS_REFUSED, counter, "heads_refused",			\
+	    "Requests refused because they break the rules of HTTP")	\
+	X(CONNECTIONS_CUT, counter, "connections_cut",			\
+	    "Connections ended because a request or reading its answer took too long") \
 	X(REQUESTS, counter, "requests", "HTTP requests")
 
 enum metric {

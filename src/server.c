@@ -317,6 +317,8 @@ build(struct server *sv)
 		.publish_burst = c->publish_burst,
 		.cors_origins = words(&c->cors_origins),
 		.trusted_proxies = words(&c->trusted_proxies),
+		.head_timeout_ms = c->head_timeout_ms,
+		.body_timeout_ms = c->body_timeout_ms,
 		.cookie = c->cookie,
 		.dev = c->dev,
 		.demo = c->demo,

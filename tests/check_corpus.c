@@ -15,7 +15,8 @@
 #include "suite.h"
 
 #define HARNESSES(X)							\
-	X(conf) X(forwarded) X(json) X(jwks) X(origin) X(publish) X(query)	\
+	X(conf) X(forwarded) X(guard) X(json) X(jwks) X(origin) X(publish)	\
+	X(query)								\
 	X(request) X(sse) X(text) X(token) X(topic)
 
 #define X(name)	int fuzz_##name(const uint8_t *, size_t);

@@ -221,8 +221,9 @@ START_TEST(R1_what_is_open_works_when_descriptors_have_run_out)
 	is_problem(a, 503, "overload", "room", "curl");
 	n = crowd(s, &d, fd);
 	is_not_busy(s, "without descriptors");
-	for (int i = 0; i < n; i++)	/* they wait, and nobody sends them away */
-		ck_assert(recv(fd[i], &c, 1, 0) == -1 && errno == EAGAIN);
+	/* They wait; or, having sent no request for a while, made room for the next. */
+	for (int i = 0; i < n; i++)
+		ck_assert_int_le(recv(fd[i], &c, 1, 0), 0);
 	printf("%d streams, %d connections that wait, %d descriptors of %d\n", in, n,
 	    server_descriptors(s), LIMIT);
 	ck_assert_int_le(server_descriptors(s), LIMIT);

@@ -22,7 +22,7 @@ START_TEST(every_error_has_a_status_a_title_and_a_code_of_its_own)
 
 	for (i = 0; i < COUNT; i++) {
 		ck_assert_uint_ge(problem_status(all[i]), 400);
-		ck_assert_uint_le(problem_status(all[i]), 503);
+		ck_assert_uint_le(problem_status(all[i]), 505);
 		ck_assert_uint_gt(strlen(problem_title(all[i])), 0);
 		ck_assert_uint_gt(strlen(problem_code(all[i])), 0);
 		for (j = 0; j < i; j++)
@@ -44,14 +44,20 @@ static const struct {
 	{ PROBLEM_TOPIC_FORBIDDEN,	403, "topic_forbidden" },
 	{ PROBLEM_NOT_FOUND,		404, "not_found" },
 	{ PROBLEM_METHOD,		405, "method_not_allowed" },
+	{ PROBLEM_TIMEOUT,		408, "request_timeout" },
 	{ PROBLEM_KEY_CONFLICT,		409, "idempotency_conflict" },
 	{ PROBLEM_TOO_LARGE,		413, "too_large" },
+	{ PROBLEM_URI_TOO_LONG,		414, "uri_too_long" },
 	{ PROBLEM_MEDIA_TYPE,		415, "unsupported_media_type" },
+	{ PROBLEM_EXPECTATION,		417, "expectation_failed" },
 	{ PROBLEM_RATE_LIMITED,		429, "rate_limited" },
 	{ PROBLEM_TOO_MANY_STREAMS,	429, "too_many_streams" },
+	{ PROBLEM_HEAD_TOO_LARGE,	431, "head_too_large" },
+	{ PROBLEM_NOT_IMPLEMENTED,	501, "not_implemented" },
 	{ PROBLEM_STORE_FULL,		503, "store_full" },
 	{ PROBLEM_STORE_BUSY,		503, "store_busy" },
 	{ PROBLEM_STORE_UNKNOWN,	503, "store_unknown" },
+	{ PROBLEM_VERSION,		505, "version_not_supported" },
 };
 
 START_TEST(the_codes_that_clients_know_stay_as_they_are)

@@ -1,0 +1,386 @@
+/*
+ * check_http_guard.c - requests from strangers: wrong by the letter of HTTP, cut off
+ * anywhere, or endless.
+ */
+#include "config.h"
+
+#include "cases.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char *const all_public = "--topics.public=**";
+static const char good[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+
+static void
+try_all(const char *file, bool second)
+{
+	struct server *s = server_start(all_public, NULL);
+	const char *want, *direct, *got;
+	struct wire_case *c;
+	int n, wrong = 0;
+
+	c = cases_read(file, &n);
+	for (int i = 0; i < n; i++) {
+		direct = case_field(&c[i], "direct", "");
+		want = second ? case_field(&c[i], "second", direct) : direct;
+		got = case_run(s->port, second ? good : NULL, &c[i], want);
+		if (strcmp(got, want) != 0) {
+			printf("%s: \"%s\", not \"%s\"\n", c[i].name, got, want);
+			wrong++;
+		}
+		/* Leniency has its reason written beside it. */
+		if (second && *direct >= '4' && *want == '2')
+			ck_assert_msg(case_field(&c[i], "why", NULL) != NULL &&
+			    strstr(want, "close") != NULL, "%s", c[i].name);
+	}
+	printf("%s: %d requests\n", file, n);
+	ck_assert_int_eq(wrong, 0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+
+START_TEST(H1_each_request_is_answered_by_the_letter_of_HTTP)
+{
+	try_all("http-requests.txt", false);
+}
+END_TEST
+
+START_TEST(H1_nor_is_a_later_request_on_a_connection_mistaken_for_another)
+{
+	try_all("http-requests.txt", true);
+}
+END_TEST
+
+START_TEST(H4_each_odd_address_has_its_fixed_answer)
+{
+	try_all("http-addresses.txt", _i == 1);
+}
+END_TEST
+
+START_TEST(H4_a_topic_is_the_same_however_it_is_spelled)
+{
+	struct server *s = server_start(all_public, NULL);
+	struct wire_case *c;
+	const char *topic, *got;
+	int n, checked = 0;
+
+	c = cases_read("http-addresses.txt", &n);
+	for (int i = 0; i < n; i++) {
+		if ((topic = case_field(&c[i], "topic", NULL)) == NULL)
+			continue;
+		ck_assert_str_eq(case_run(s->port, NULL, &c[i], "200 open"), "200 open");
+		got = text_at(json_array_get(json_object_get(history(s,
+		    "topic=**&limit=1000"), "events"), (size_t)checked), "topic");
+		ck_assert_msg(strcmp(got, topic) == 0, "%s: %s", c[i].name, got);
+		checked++;
+	}
+	ck_assert_int_gt(checked, 4);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* ---- H3 ---- */
+
+#define EVENTS_RQ	"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n" AUTH ACCEPT_SSE "\r\n"
+#define HISTORY_RQ	"GET /history?topic=a HTTP/1.1\r\nHost: x\r\n" AUTH "\r\n"
+#define PUBLISH_RQ	"POST /publish?topic=a HTTP/1.1\r\nHost: x\r\n" AUTH	\
+	"Content-Length: 12\r\n\r\nhello, world"
+#define CHUNKED_RQ	"POST /publish?topic=a HTTP/1.1\r\nHost: x\r\n" AUTH	\
+	"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n"
+
+static const char *const whole[] = { EVENTS_RQ, HISTORY_RQ, PUBLISH_RQ, CHUNKED_RQ };
+
+enum manner { RESET, FINISH, STALL };
+
+static int
+descriptors_fall_to(struct server *s, int most, int ms)
+{
+	int64_t end = now_ms() + patience(ms);
+	int n;
+
+	while ((n = server_descriptors(s)) > most && now_ms() < end)
+		poll(NULL, 0, 20);
+	if (n > most)
+		server_show_descriptors(s);
+	return n;
+}
+
+/* Behind `first` on the same connection, if there is one. */
+static int
+begin(struct server *s, const char *first, const char *rq, size_t k)
+{
+	int fd = dial(s->port, 0);
+	char *text;
+
+	ck_assert_int_ne(fd, -1);
+	if (first != NULL) {
+		(void)!write(fd, first, strlen(first));
+		ck_assert(!read_until(fd, &text, 1, SOON));
+	}
+	if (k > 0)
+		ck_assert_int_eq(send(fd, rq, k, MSG_NOSIGNAL), (int)k);
+	return fd;
+}
+
+START_TEST(H3_a_request_cut_off_at_any_byte_leaves_nothing_behind)
+{
+	struct server *s = server_start("--server.head_timeout=1s",
+	    "--server.body_timeout=1s", NULL);
+	struct linger now = { 1, 0 };
+	int base, n = 0, *fd, tries = 0;
+	enum manner how = (enum manner)_i;
+	int64_t began;
+
+	publish(s, "a", "warm");
+	history(s, "topic=a");
+	stream_close(stream_open(s, "/events?topic=a", AUTH));
+	poll(NULL, 0, 200);
+	base = server_descriptors(s);
+	fd = keep(calloc(4096, sizeof *fd), free);
+	for (int second = 0; second < (how == STALL ? 1 : 2); second++)
+		for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+			for (size_t k = 0; k < strlen(whole[i]); k++) {
+				fd[n] = begin(s, second ? good : NULL, whole[i], k);
+				tries++;
+				if (how == STALL) {
+					n++;
+					continue;
+				}
+				if (how == RESET)
+					setsockopt(fd[n], SOL_SOCKET, SO_LINGER, &now,
+					    sizeof now);
+				else
+					shutdown(fd[n], SHUT_WR);
+				close(fd[n]);
+			}
+	began = now_ms();
+	/* A deadline, half a second between two looks, two to read why. */
+	ck_assert_int_le(descriptors_fall_to(s, base + 1, 6000), base + 1);
+	printf("%d requests cut off: all gone after %d ms\n", tries,
+	    (int)(now_ms() - began));
+	while (n > 0)
+		close(fd[--n]);
+	ck_assert_int_eq((int)json_array_size(json_object_get(history(s, "topic=a"),
+	    "events")), 1);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* ---- time ---- */
+
+START_TEST(R9_a_head_that_trickles_in_is_cut_off_in_time)
+{
+	struct server *s = server_start("--server.head_timeout=1s", NULL);
+	static const char line[] = "GET /healthz HTTP/1.1\r\n";
+	int fd = begin(s, _i > 0 ? good : NULL, line, _i == 2 ? 2 : sizeof line - 1);
+	int64_t began = now_ms();
+	struct pollfd p = { fd, POLLIN, 0 };
+	char *text;
+
+	/* Never idle, never at its end. */
+	while (poll(&p, 1, 50) == 0) {
+		ck_assert_msg(now_ms() - began < patience(5000), "it goes on");
+		(void)!send(fd, "X", 1, MSG_NOSIGNAL);
+	}
+	ck_assert(read_until(fd, &text, 0, SOON));
+	ck_assert_int_ge(now_ms() - began, 900);
+	if (_i == 0) {
+		ck_assert_str_eq(statuses_of(text), "408");
+		ck_assert_ptr_nonnull(strstr(text, "request_timeout"));
+		ck_assert_ptr_nonnull(strstr(text, "server.head_timeout"));
+	}
+	ck_assert_int_eq(server_metric(s, "connections_cut_total"), 1);
+	ck_assert_int_eq(server_metric(s, "heads_waiting"), 0);
+	close(fd);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+START_TEST(R9_a_body_that_trickles_in_is_cut_off_and_a_slow_one_is_not)
+{
+	struct server *s = server_start("--server.body_timeout=1s", NULL);
+	static const char head[] = "POST /publish?topic=a HTTP/1.1\r\nHost: x\r\n" AUTH
+	    "Content-Length: 20000\r\n\r\n";
+	bool slow = _i == 1;
+	int fd = begin(s, NULL, head, sizeof head - 1);
+	size_t piece = slow ? 1500 : 1, sent = 0;
+	int64_t began = now_ms();
+	struct pollfd p = { fd, POLLIN, 0 };
+	char *text, *some = repeat("x", 2000);
+
+	/* 12 kB a second, so that one that is twice as slow for a while does too. */
+	while (sent < 20000 && poll(&p, 1, 125) == 0) {
+		ck_assert_msg(now_ms() - began < patience(15000), "it goes on");
+		if (piece > 20000 - sent)
+			piece = 20000 - sent;
+		ck_assert_int_eq(send(fd, some, piece, MSG_NOSIGNAL), (int)piece);
+		sent += piece;
+	}
+	(void)read_until(fd, &text, 1, SOON);
+	printf("%zu bytes in %d ms\n", sent, (int)(now_ms() - began));
+	ck_assert_str_eq(statuses_of(text), slow ? "200" : "408");
+	ck_assert_int_ge(now_ms() - began, 900);
+	if (!slow)
+		ck_assert(read_until(fd, &text, 0, SOON));
+	close(fd);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* Whether it waits in the server, or all of it in the kernel. */
+START_TEST(R9_an_answer_that_nobody_reads_is_given_up)
+{
+	int narrow = narrow_socket(), fd, base;
+	struct server *s;
+	static const char rq[] = "GET /history?topic=a&limit=1000 HTTP/1.1\r\nHost: x\r\n"
+	    "\r\n";
+	int64_t began;
+	char c;
+
+	if (_i == 0)
+		servers_given(&narrow, 1, NULL);
+	s = server_start(all_public, "--server.body_timeout=1s",
+	    "--server.head_timeout=1s", NULL);
+	for (int i = 0; i < 20; i++)
+		publish(s, "a", repeat("x", 50000));
+	history(s, "topic=b");
+	poll(NULL, 0, 200);
+	base = server_descriptors(s);
+	fd = dial(s->port, 1024);
+	ck_assert_int_eq(send(fd, rq, sizeof rq - 1, MSG_NOSIGNAL), (int)sizeof rq - 1);
+	for (began = now_ms(); server_metric(s, "connections_cut_total") == 0;) {
+		ck_assert_msg(now_ms() - began < patience(20000), "it is held");
+		poll(NULL, 0, 200);
+		(void)!recv(fd, &c, 1, 0);	/* five bytes a second */
+	}
+	printf("an answer read at a byte at a time: %d ms\n", (int)(now_ms() - began));
+	ck_assert_int_le(descriptors_fall_to(s, base, SOON), base + 1);
+	ck_assert_int_ge(now_ms() - began, 900);
+	close(fd);
+	close(narrow);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* A page of a megabyte, at 20 kB a second or more: several times the timeout. */
+START_TEST(R9_an_answer_that_is_read_slowly_comes_whole)
+{
+	int narrow = narrow_socket(), fd;
+	struct server *s;
+	static const char rq[] = "GET /history?topic=a&limit=1000 HTTP/1.1\r\nHost: x\r\n"
+	    "\r\n";
+	char piece[4096];
+	int64_t began;
+	size_t got = 0;
+	ssize_t n;
+
+	servers_given(&narrow, 1, NULL);
+	s = server_start(all_public, "--server.body_timeout=500ms", NULL);
+	for (int i = 0; i < 3; i++)
+		publish(s, "a", repeat("x", 30000));
+	fd = dial(s->port, 1024);
+	ck_assert_int_eq(send(fd, rq, sizeof rq - 1, MSG_NOSIGNAL), (int)sizeof rq - 1);
+	for (began = now_ms(); got < 90000;) {
+		ck_assert_msg(now_ms() - began < patience(20000), "%zu bytes", got);
+		n = recv(fd, piece, 1000, 0);
+		ck_assert_msg(n != 0, "it ended after %zu bytes, %d ms", got,
+		    (int)(now_ms() - began));
+		got += n > 0 ? (size_t)n : 0;
+		poll(NULL, 0, 25);
+	}
+	ck_assert_int_ge(now_ms() - began, 1500);
+	ck_assert_int_eq(server_metric(s, "connections_cut_total"), 0);
+	close(fd);
+	close(narrow);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* Answers of which nobody takes a byte do not add up. */
+START_TEST(R9_answers_that_nobody_reads_have_a_bounded_sum)
+{
+	enum { ASKERS = 150 };
+	int narrow = narrow_socket(), fd[ASKERS];
+	struct server *s;
+	static const char rq[] = "GET /history?topic=a&limit=1000 HTTP/1.1\r\nHost: x\r\n"
+	    "\r\n";
+	int64_t end;
+
+	servers_given(&narrow, 1, NULL);
+	s = server_start(all_public, NULL);
+	for (int i = 0; i < 20; i++)
+		publish(s, "a", repeat("x", 50000));
+	for (int i = 0; i < ASKERS; i++) {
+		fd[i] = dial(s->port, 1024);
+		ck_assert_int_eq(send(fd[i], rq, sizeof rq - 1, MSG_NOSIGNAL),
+		    (int)sizeof rq - 1);
+	}
+	/* No more than 64 MB are begun; and long before server.body_timeout all above
+	 * 32 MB go, so that others are answered. */
+	for (end = now_ms() + patience(12000);
+	    server_metric(s, "connections_cut_total") < 20; poll(NULL, 0, 100))
+		ck_assert_msg(now_ms() < end, "%d are cut",
+		    (int)server_metric(s, "connections_cut_total"));
+	ck_assert_int_lt(server_metric(s, "connections_cut_total"), 75);
+	ck_assert_int_eq(get(s, "/history?topic=a&limit=1000", "")->status, 200);
+	for (int i = 0; i < ASKERS; i++)
+		close(fd[i]);
+	close(narrow);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* As many as there is room for, and more: each of a kind that would hold it for long. */
+START_TEST(R9_slow_ones_who_take_all_the_room_make_way_for_others)
+{
+	enum { SLOW = 80 };
+	static const char *const begun[] = { "GET /", PUBLISH_RQ, "" };
+	const size_t part = _i == 1 ? sizeof PUBLISH_RQ - 6 : strlen(begun[_i]);
+	struct server *s;
+	int fd[SLOW];
+
+	servers_limited(256);		/* an eighth of it: 32 */
+	s = server_start("--server.max_streams=20", NULL);
+	for (int i = 0; i < SLOW; i++)
+		fd[i] = begin(s, NULL, begun[_i], part);
+	for (int i = 0; i < 10; i++) {
+		struct answer *a = post(s, "/publish?topic=a", AUTH, "x");
+
+		ck_assert_msg(a->status == 200, "%d: %s", i, a->body);
+	}
+	for (int i = 0; i < SLOW; i++)
+		close(fd[i]);
+	servers_limited(0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+	Suite *su = suite_create("http_guard");
+	TCase *tc = harness_case(su, "tables", 120);
+
+	tcase_add_test(tc, H1_each_request_is_answered_by_the_letter_of_HTTP);
+	tcase_add_test(tc,
+	    H1_nor_is_a_later_request_on_a_connection_mistaken_for_another);
+	tcase_add_loop_test(tc, H4_each_odd_address_has_its_fixed_answer, 0, 2);
+	tcase_add_test(tc, H4_a_topic_is_the_same_however_it_is_spelled);
+	tc = harness_case(su, "time", 60);
+	tcase_add_loop_test(tc, H3_a_request_cut_off_at_any_byte_leaves_nothing_behind,
+	    0, 3);
+	tcase_add_loop_test(tc, R9_a_head_that_trickles_in_is_cut_off_in_time, 0, 3);
+	tcase_add_loop_test(tc, R9_a_body_that_trickles_in_is_cut_off_and_a_slow_one_is_not,
+	    0, 2);
+	tcase_add_loop_test(tc, R9_an_answer_that_nobody_reads_is_given_up, 0, 2);
+	tcase_add_test(tc, R9_an_answer_that_is_read_slowly_comes_whole);
+	tcase_add_test(tc, R9_answers_that_nobody_reads_have_a_bounded_sum);
+	tcase_add_loop_test(tc, R9_slow_ones_who_take_all_the_room_make_way_for_others, 0,
+	    3);
+	return su;
+}
+
+SUITE_MAIN
