@@ -271,11 +271,12 @@ START_TEST(a_crowd_comes_in_while_publishes_go_on)
 	static struct stream *st[CROWD];
 	char *path;
 	struct server *s = server_with(K_EC, &path);
-	struct http *h = http_open(s);
+	struct http *h;
 	int open = 0, published = 0;
 	struct answer *a;
 
 	come(s, st, crowd_of(K_EC, CROWD), CROWD);
+	h = http_open(s);
 	while (open < CROWD) {
 		ck_assert_int_eq(try_http_send(h, "POST", "/publish?topic=b",
 		    AUTH, "x", 1), 0);
