@@ -89,7 +89,7 @@ read_body(struct request *rq, struct buf text[F_COUNT], enum answer *a)
 	}
 	if (json_value(&c, &whole) == -1) {
 		*a = rq_problemf(rq, PROBLEM_MALFORMED, "the body is not valid JSON at "
-		    "byte %zu: %s", (size_t)(c.p - c.start) + 1, c.error);
+		    "byte %zu: %s; %s", (size_t)(c.p - c.start) + 1, c.error, want);
 		return -1;
 	}
 	if (json_more(&c) == 1 || json_typeof(whole) != JSON_TYPE_OBJECT) {

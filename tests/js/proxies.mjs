@@ -124,7 +124,7 @@ test('a quiet stream stays: its heartbeat comes before the proxy loses patience'
 	}
 });
 
-test('publishing, pages and health pass through; metrics do not; errors are in the words of fanfare', LIMIT, async () => {
+test('publishing, pages, health and control pass through; metrics do not; errors are in the words of fanfare', LIMIT, async () => {
 	for (const [name, { server, proxy }] of Object.entries(behind)) {
 		const post = (body) => ask(`${proxy.origin}/publish?topic=p`, { method: 'POST', body, headers: { authorization: `Bearer ${server.key}`, origin: ORIGIN } });
 		const json = (a) => JSON.parse(a.text());
@@ -140,7 +140,12 @@ test('publishing, pages and health pass through; metrics do not; errors are in t
 		assert.equal((await ask(`${proxy.origin}/healthz`)).status, 200, name);
 		const metrics = await ask(`${proxy.origin}/metrics`);
 		assert.equal(metrics.status, 404, name);
-		assert.equal((await ask(`${proxy.origin}/stats`)).status, 404, name);
+		const control = { headers: { authorization: `Bearer ${server.key}` } };
+		for (const path of ['/stats', '/streams']) {
+			assert.equal((await ask(proxy.origin + path)).status, 401, name);
+			assert.equal((await ask(proxy.origin + path, control)).status, 200, name);
+		}
+		assert.equal((await ask(`${proxy.origin}/revoke`, { ...control, method: 'POST', body: '{"sub":"nobody"}' })).text().trim(), '{"ended":0}', name);
 		assert.match(metrics.headers['content-type'], /problem/, name);
 	}
 });
