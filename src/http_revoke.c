@@ -229,7 +229,7 @@ revoke_run(struct request *rq)
 	if (clock_mono_ms() < rq->control->until_ms)
 		return control_rest(rq);
 	metric_add(METRIC_REVOCATIONS, 1);
-	log_info("http: revoked by %s: %s, of %s; %zu streams ended", access_peer(rq),
+	log_info("http: revoked by %s: %s, of %s; streams ended: %zu", access_peer(rq),
 	    rq->control->walk->sub != NULL ? "a sub" : "a jti",
 	    rq->control->walk->issuer != NULL ? rq->control->walk->issuer :
 	    "all issuers", walk_count(rq->control->walk));
