@@ -325,7 +325,8 @@ START_TEST(R3_readers_that_stop_in_a_page_of_history_hold_up_no_replay)
 		ck_assert_int_eq(send(slow[i], rq, strlen(rq), MSG_NOSIGNAL),
 		    (int)strlen(rq));
 	}
-	for (began = now_ms(); server_metric(s, "histories_total") < ASKERS;
+	/* Of all that are begun but not taken there are 64 MB; the others are refused. */
+	for (began = now_ms(); server_metric(s, "histories_total") < ASKERS * 3 / 4;
 	    poll(NULL, 0, 50))
 		ck_assert_int_lt(now_ms() - began, patience(20000));
 	fine = stream_open(s, "/events?topic=t/0", cursor);

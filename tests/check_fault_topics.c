@@ -235,7 +235,7 @@ START_TEST(R11_too_many_topics_and_too_long_ones_are_refused)
 END_TEST
 
 #define STREAMS	100
-#define ASKED	15
+#define ASKED	12
 
 START_TEST(R11_topics_that_were_asked_for_are_forgotten_with_the_stream)
 {
