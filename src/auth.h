@@ -80,8 +80,8 @@ struct auth_identity {
 	uint64_t	 key_id;	/* of the key that vouches; 0 = nobody.  Equal
 					 * after a reload iff that key is still there
 					 * (an API key's also covers name and patterns,
-					 * a token key's issuer and audience).  A
-					 * JWKS has one for each key in it */
+					 * a token key's section, issuer and
+					 * audience).  A JWKS has one for each key */
 	bool		 is_api_key;
 	enum auth_use	 use;		/* what it was verified for */
 	char		*sub;		/* claim `sub`; NULL when none or empty */

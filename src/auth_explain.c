@@ -232,6 +232,9 @@ explain_check(const struct auth_issuer *is, const struct auth_check *c,
 	if (mark == MARK_OK && strcmp(name, "nbf") == 0 &&
 	    now_ms < g->nbf_ms - is->leeway_ms)
 		mark = MARK_NO;
+	if (mark == MARK_OK && strcmp(name, "iat") == 0 &&
+	    g->iat_ms > now_ms + is->leeway_ms)
+		mark = MARK_NO;
 	put_label(name, mark);
 	if (why[0] != '\0')
 		(void)fputs(why, stdout);
@@ -540,6 +543,7 @@ explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
 	struct auth_identity id;
 	enum problem problem;
 	char why[256], stamp[TEXT_TIME_SIZE];
+	bool over;
 
 	(void)putchar('\n');
 	if (auth_verify(a, cred, AUTH_SUBSCRIBE, now_ms, &id, &problem, why,
@@ -549,8 +553,12 @@ explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
 		return false;
 	}
 	text_format_time(stamp, id.expires_ms);
+	over = id.expires_ms <= now_ms;
 	auth_identity_fini(&id);
-	if (auth_verify(a, cred, AUTH_PUBLISH, now_ms, &id, &problem, why,
+	if (over)
+		(void)printf("Accepted for some seconds yet, as leeway forgives clocks, "
+		    "but it opens no stream:\nit has expired, at %s\n", stamp);
+	else if (auth_verify(a, cred, AUTH_PUBLISH, now_ms, &id, &problem, why,
 	    sizeof why) == -1)
 		(void)printf("Accepted, but for subscribing alone, until %s; for "
 		    "publishing:\n%s\n", stamp, why);

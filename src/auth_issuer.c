@@ -53,7 +53,7 @@ auth_keys_unref(struct auth_keys *keys)
 }
 
 /* A token for the old issuer or audience is no longer good, so it counts as another
- * key. */
+ * key.  And a stream is revoked by its section's name, so it must not outlive that. */
 uint64_t
 auth_key_id(const struct auth_issuer *is, const struct auth_key *k)
 {
@@ -61,11 +61,11 @@ auth_key_id(const struct auth_issuer *is, const struct auth_key *k)
 	const char *aud = is->audience != NULL ? is->audience : "";
 	struct auth_bytes parts[] = {
 		{ "token key", 9 }, { k->p, k->len }, { iss, strlen(iss) },
-		{ aud, strlen(aud) },
+		{ aud, strlen(aud) }, { is->section, strlen(is->section) },
 	};
 	uint64_t id;
 
-	return auth_hash_parts(&id, parts, 4) == -1 ? 0 : id;
+	return auth_hash_parts(&id, parts, 5) == -1 ? 0 : id;
 }
 
 /* Sources */

@@ -231,6 +231,27 @@ START_TEST(explain_compares_issuer_audience_and_grace)
 }
 END_TEST
 
+/* Where leeway alone lets it in, the server opens no stream. */
+START_TEST(explain_tells_what_leeway_forgives)
+{
+	struct auth *a = auth_with_key("HS64");
+	char *t = hs256("{\"sub\":\"u\",\"exp\":1749999998}");
+	const char *said;
+	bool good;
+
+	said = explained(a, t, NOW, &good);
+	ck_says(said, "exp            ok");
+	ck_says(said, "opens no stream");
+	ck_assert_ptr_null(strstr(said, "streams it opens end"));
+	free(t);
+	t = hs256("{\"iat\":1750000060," EXP "}");
+	said = explained(a, t, NOW, &good);
+	ck_says(said, "iat            NO");
+	free(t);
+	auth_free(a);
+}
+END_TEST
+
 START_TEST(explain_takes_what_people_paste)
 {
 	const char *list[] = { "web:" API_KEY ":a/**", NULL };
@@ -336,6 +357,7 @@ suite(void)
 	tcase_add_test(tc, a_made_secret_is_new_and_accepted);
 	tcase_add_test(tc, explain_names_what_is_wrong);
 	tcase_add_test(tc, explain_compares_issuer_audience_and_grace);
+	tcase_add_test(tc, explain_tells_what_leeway_forgives);
 	tcase_add_test(tc, explain_takes_what_people_paste);
 	tokens = table_read("tokens.txt");
 	claims = table_read("claims.txt");

@@ -78,7 +78,7 @@ is_whole(const char *p, size_t len)
 /*
  * Send all, shut down when nothing more seems to come, and read to the end.  (An end that
  * reaches libmicrohttpd 0.9.75 together with half a request is not seen by it, and the
- * connection stays for the daemon's timeout: not waited for.)
+ * connection stays for some seconds: not waited for.)
  */
 static void
 talk(const void *p, size_t len, struct buf *out)
@@ -135,8 +135,8 @@ talk(const void *p, size_t len, struct buf *out)
 static bool
 is_known(int status)
 {
-	static const int known[] = { 100, 200, 204, 304, 400, 401, 403, 404, 405, 409,
-	    413, 414, 415, 431, 501, 505 };
+	static const int known[] = { 100, 200, 204, 304, 400, 401, 403, 404, 405, 408, 409,
+	    413, 414, 415, 417, 431, 501, 505 };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (known[i] == status)
