@@ -412,8 +412,8 @@ in_section(const struct conf_option *o, const struct conf_section *s)
 
 static const char about_issuers[] =
     "Each [auth.NAME] adds an issuer of tokens, such as a login provider: with key, "
-    "key_file or jwks, issuer (which it needs), audience, leeway, grace, grants_claim, "
-    "publish and topics, as above.  A token is judged by the section whose issuer is its "
+    "key_file or jwks, issuer (which it needs), audience, leeway, grace, max_life, "
+    "grants_claim, publish and topics, as above.  A token is judged by the section whose issuer is its "
     "claim iss, else by [auth].  In the environment they are "
     "FANFARE_AUTH_NAME_ISSUER and so on, as options --auth.NAME.issuer.  NAME is "
     "small letters, digits and _ (capitals in the environment).  When there are two "

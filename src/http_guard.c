@@ -16,6 +16,7 @@
 
 #define METHOD_MAX	32
 #define LENGTH_DIGITS	15	/* of a Content-Length: a petabyte */
+#define TLS_HANDSHAKE	0x16	/* the first byte of a ClientHello */
 
 static bool
 refuse(struct guard *g, enum problem p, const char *detail)
@@ -315,6 +316,9 @@ judge_header(struct guard *g, const char *p, size_t len)
 	return guard_field(g, p, (size_t)(colon - p), value, (size_t)(end - value));
 }
 
+static const char no_http[] = "this is no HTTP request; is it TLS?  That is for a proxy "
+    "in front";
+
 /* Nothing that begins so can become a request line: TLS, say, or binary.  Told at once,
  * not when the time is up. */
 static bool
@@ -338,8 +342,7 @@ judge_unended(struct guard *g, const char *line, size_t line_len, size_t len, bo
 		(void)refuse(g, PROBLEM_MALFORMED, "a line ends in CR alone; end each "
 		    "in CR LF");
 	else if (first && !may_begin_line(line, line_len))
-		(void)refuse(g, PROBLEM_MALFORMED, "this is no HTTP request; is it "
-		    "TLS?  That is for a proxy in front");
+		(void)refuse(g, PROBLEM_MALFORMED, no_http);
 	else if (first && line_len > GUARD_LINE_MAX)
 		(void)refuse(g, PROBLEM_URI_TOO_LONG, "the request line has more than "
 		    "14 kB");
@@ -358,6 +361,11 @@ guard_judge(struct guard *g, const char *p, size_t len, size_t *head_len)
 	size_t n;
 	bool first = true, ok;
 
+	/* Whatever line ends the rest may seem to hold. */
+	if (len > 0 && *p == TLS_HANDSHAKE) {
+		(void)refuse(g, PROBLEM_MALFORMED, no_http);
+		return GUARD_REFUSE;
+	}
 	for (;; at = lf + 1) {
 		lf = memchr(at, '\n', (size_t)(end - at));
 		if (lf == NULL)

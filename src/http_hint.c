@@ -36,8 +36,8 @@ hint_misplaced(struct request *rq, enum auth_use use)
 	if (token != NULL && token->value_len == 0)
 		return "token= in the address is empty: did the page have a token yet?";
 	if (token != NULL && use == AUTH_PUBLISH)
-		return "token= in the address is for subscribing; to publish, send "
-		    "Authorization: Bearer ...";
+		return "token= in the address is for subscribing; for the rest, "
+		    "publishing too, send Authorization: Bearer ...";
 	return NULL;
 }
 

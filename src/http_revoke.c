@@ -89,7 +89,7 @@ read_body(struct request *rq, struct buf text[F_COUNT], enum answer *a)
 	}
 	if (json_value(&c, &whole) == -1) {
 		*a = rq_problemf(rq, PROBLEM_MALFORMED, "the body is not valid JSON at "
-		    "byte %zu: %s", (size_t)(c.p - c.start) + 1, c.error);
+		    "byte %zu: %s; %s", (size_t)(c.p - c.start) + 1, c.error, want);
 		return -1;
 	}
 	if (json_more(&c) == 1 || json_typeof(whole) != JSON_TYPE_OBJECT) {
@@ -229,7 +229,7 @@ revoke_run(struct request *rq)
 	if (clock_mono_ms() < rq->control->until_ms)
 		return control_rest(rq);
 	metric_add(METRIC_REVOCATIONS, 1);
-	log_info("http: revoked by %s: %s, of %s; %zu streams ended", access_peer(rq),
+	log_info("http: revoked by %s: %s, of %s; streams ended: %zu", access_peer(rq),
 	    rq->control->walk->sub != NULL ? "a sub" : "a jti",
 	    rq->control->walk->issuer != NULL ? rq->control->walk->issuer :
 	    "all issuers", walk_count(rq->control->walk));

@@ -123,7 +123,7 @@ START_TEST(control_is_for_api_keys_without_patterns_in_the_authorization_header)
 		is_problem(ask(s, m, p, login("1"), b, n), 403, "key_required",
 		    "not for tokens", p);
 		is_problem(ask(s, m, fmt("%s?token=" API_KEY, p), "", b, n), 401,
-		    "token_missing", "", "in the query");
+		    "token_missing", "for the rest", "in the query");
 		is_problem(ask(s, m, p, "Cookie: fanfare_token=" API_KEY "\r\n", b, n),
 		    401, "token_missing", "", "in a cookie");
 		ck_assert_int_eq(ask(s, m, p, AUTH, b, n)->status, 200);
@@ -358,6 +358,7 @@ START_TEST(revoke_refuses_what_it_does_not_understand)
 		{ "[]", "object" },
 		{ "{}", "missing" },
 		{ "{\"sub\":\"1\"", "JSON" },
+		{ "sub=1", "an object such as" },
 		{ "{\"sub\":\"1\"} {}", "nothing else" },
 		{ "{\"sub\":\"1\",\"jti\":\"2\"}", "both" },
 		{ "{\"sub\":42}", "sub must be a string" },

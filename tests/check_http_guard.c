@@ -169,6 +169,26 @@ START_TEST(H3_a_request_cut_off_at_any_byte_leaves_nothing_behind)
 }
 END_TEST
 
+/* Its random bytes may look like line ends. */
+START_TEST(who_speaks_tls_is_told_so_whatever_its_bytes)
+{
+	static const char *const hello[] = { "\x16\x03\x01 xy", "\x16\x03\x01\nx",
+	    "\x16\x03\x01\rx", "\x16\x03\x01\r\nx" };
+	struct server *s = server_start(all_public, NULL);
+	char *text;
+	int fd;
+
+	for (size_t i = 0; i < sizeof(hello) / sizeof(hello[0]); i++) {
+		fd = begin(s, NULL, hello[i], strlen(hello[i]));
+		ck_assert(read_until(fd, &text, 0, SOON));
+		ck_assert_str_eq(statuses_of(text), "400");
+		ck_assert_msg(strstr(text, "is it TLS?") != NULL, "%zu: %s", i, text);
+		close(fd);
+	}
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- time ---- */
 
 START_TEST(R9_a_head_that_trickles_in_is_cut_off_in_time)
@@ -371,6 +391,7 @@ suite(void)
 	    H1_nor_is_a_later_request_on_a_connection_mistaken_for_another);
 	tcase_add_loop_test(tc, H4_each_odd_address_has_its_fixed_answer, 0, 2);
 	tcase_add_test(tc, H4_a_topic_is_the_same_however_it_is_spelled);
+	tcase_add_test(tc, who_speaks_tls_is_told_so_whatever_its_bytes);
 	tc = harness_case(su, "time", 60);
 	tcase_add_loop_test(tc, H3_a_request_cut_off_at_any_byte_leaves_nothing_behind,
 	    0, 3);

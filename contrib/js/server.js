@@ -112,9 +112,12 @@ export class Publisher {
 			headers: { 'content-type': 'application/json' } }, signal);
 	}
 
-	async streams({ sub, jti, topic } = {}, { signal } = {}) {
+	async streams(which = {}, { signal } = {}) {
 		const query = new URLSearchParams();
 
+		if (typeof which !== 'object')
+			throw new TypeError('fanfare: streams() takes { sub }, { jti } or { topic }');
+		const { sub, jti, topic } = which;
 		for (const [name, value] of Object.entries({ sub, jti, topic }))
 			if (value !== undefined)
 				query.append(name, value);

@@ -9,6 +9,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import tls from 'node:tls';
 import { LIMIT, Program, Server, atEnd, binary, finish, freePorts, launch, mint, openPage, run, site, sleep, tmp, top, until } from './harness.mjs';
 import { EVENTSOURCE, ask, caddy, edit, haproxy, logs, nginx, nginxWith, open } from './proxy.mjs';
 
@@ -124,7 +125,7 @@ test('a quiet stream stays: its heartbeat comes before the proxy loses patience'
 	}
 });
 
-test('publishing, pages and health pass through; metrics do not; errors are in the words of fanfare', LIMIT, async () => {
+test('publishing, pages, health and control pass through; metrics do not; errors are in the words of fanfare', LIMIT, async () => {
 	for (const [name, { server, proxy }] of Object.entries(behind)) {
 		const post = (body) => ask(`${proxy.origin}/publish?topic=p`, { method: 'POST', body, headers: { authorization: `Bearer ${server.key}`, origin: ORIGIN } });
 		const json = (a) => JSON.parse(a.text());
@@ -140,9 +141,24 @@ test('publishing, pages and health pass through; metrics do not; errors are in t
 		assert.equal((await ask(`${proxy.origin}/healthz`)).status, 200, name);
 		const metrics = await ask(`${proxy.origin}/metrics`);
 		assert.equal(metrics.status, 404, name);
-		assert.equal((await ask(`${proxy.origin}/stats`)).status, 404, name);
+		const control = { headers: { authorization: `Bearer ${server.key}` } };
+		for (const path of ['/stats', '/streams']) {
+			assert.equal((await ask(proxy.origin + path)).status, 401, name);
+			assert.equal((await ask(proxy.origin + path, control)).status, 200, name);
+		}
+		assert.equal((await ask(`${proxy.origin}/revoke`, { ...control, method: 'POST', body: '{"sub":"nobody"}' })).text().trim(), '{"ended":0}', name);
 		assert.match(metrics.headers['content-type'], /problem/, name);
 	}
+});
+
+test('a health check of HTTP/1.0 without a Host passes nginx', LIMIT, async () => {
+	const socket = tls.connect({ port: Number(new URL(behind.nginx.proxy.origin).port), host: '127.0.0.1', rejectUnauthorized: false });
+	let text = '';
+
+	socket.setEncoding('utf8').on('data', (d) => { text += d; });
+	socket.write('GET /healthz HTTP/1.0\r\n\r\n');
+	await once(socket, 'end');
+	assert.match(text, /^HTTP\/1.[01] 200 /);
 });
 
 test('CORS is said once, by fanfare', LIMIT, async () => {

@@ -149,6 +149,7 @@ test('a revoked user loses the streams, and has a new token that works', LIMIT, 
 	await assert.rejects(house.revoke({ sub: '77', issuer: 'nobody' }), { status: 400, message: /nobody/ });
 	await assert.rejects(new Publisher({ url: s.url, key: await mintToken({ sub: '1', publish: ['**'] }, { secret }) })
 		.streams(), { status: 403, code: 'key_required' });
+	await assert.rejects(house.streams('77'), TypeError);
 });
 
 test('the environment is enough', LIMIT, async () => {
