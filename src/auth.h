@@ -2,7 +2,7 @@
  * auth.h - who may publish and who may subscribe.
  *
  * Holds API keys, the issuers of tokens with their keys, and the topic rules of
- * DESIGN.md 2.  One struct auth is immutable but for its cache of verified tokens and
+ * fanfare.conf(5).  One struct auth is immutable but for its cache of verified tokens and
  * the keys that are fetched (auth_fetch.h), and belongs to the thread that uses it (the
  * http thread); a reload makes a new one.  What takes long to verify is left to the
  * threads of auth_pool.h.  jwt.h stays in auth*.c.

@@ -207,6 +207,15 @@ struct route {
 #define METHOD_OPTIONS	0x8u
 
 /* http.c */
+/* Wait for a message: suspend until rq_resume(). */
+enum answer	 rq_suspend(struct request *rq);
+/* It has come. */
+void		 rq_resume(struct request *rq);
+/* Wait for rq->append to be committed: it goes to the store with all others that came
+ * with it. */
+enum answer	 rq_append(struct request *rq);
+
+/* http_answer.c */
 const char	*rq_header(struct request *rq, const char *name);	/* or NULL */
 /* Queue `body` (takes its memory) with CORS headers.  `headers` are name, value pairs
  * ending in NULL. */
@@ -222,21 +231,20 @@ enum answer	 rq_problemf(struct request *rq, enum problem p,
 /* How many bytes of the path may stand in a message, and of the method. */
 #define METHOD_SHOWN	20
 size_t		 rq_path_shown(const struct request *rq);
+/* What browsers go by; true: the page that asks may read it. */
+bool		 rq_add_headers(struct request *rq, struct MHD_Response *r);
+
+/* http_params.c */
 /* 403: `fmt` has one %s, where the topic goes. */
 enum answer	 rq_forbidden(struct request *rq, const char *topic,
 		    const char *fmt);
-/* Wait for a message: suspend until rq_resume(). */
-enum answer	 rq_suspend(struct request *rq);
-/* Wait for rq->append to be committed: it goes to the store with all others that came
- * with it. */
-enum answer	 rq_append(struct request *rq);
-/* What browsers go by; true: the page that asks may read it. */
-bool		 rq_add_headers(struct request *rq, struct MHD_Response *r);
 /* Verify what the request brought.  True: rq->id is filled.  False: answered, or it has
  * to wait (ANSWER_LATER) and to ask again then; *a tells. */
 bool		 rq_verify(struct request *rq, enum auth_use use, enum answer *a);
 /* Parse the `topic` parameters.  NULL: answered. */
 struct topics	*rq_topics(struct request *rq, enum answer *a);
+/* Was its credential revoked since it was verified?  Other keys aside. */
+bool		 rq_is_revoked(const struct request *rq);
 /* May it read all of them?  True with rq->id filled (key_id 0 when all are public);
  * false: as rq_verify(). */
 bool		 rq_may_read(struct request *rq, const struct topics *t,
@@ -256,6 +264,10 @@ bool		 rq_duration(struct request *rq, const char *name, int64_t *out,
 bool		 rq_choice(struct request *rq, const char *name,
 		    const char *const *words, int *out, enum answer *a);
 
+/* http_publish.c */
+/* The writer's thread: an append's `done`, for rq_append(). */
+void		 rq_appended(struct append *a);
+
 /* http_origin.c */
 bool		 access_origin_allowed(const struct http_conf *c,
 		    const char *origin);
@@ -269,7 +281,8 @@ bool		 origin_host_is_ours(struct request *rq);
 bool		 origin_vouches(struct request *rq);
 
 /* http_access.c */
-/* The credential, looked for where DESIGN says; the text is borrowed from the request. */
+/* The credential: Authorization, else the parameter `token`, else the cookie; the last two
+ * never publish.  The text is borrowed from the request. */
 struct auth_credential access_credential(struct request *rq, bool publish);
 
 /* http_peer.c */
@@ -306,6 +319,7 @@ void		 refusal_log(struct request *rq, unsigned int status, const char *code,
 		    const char *text);
 /* Say how many had no line, when it is time, or now. */
 void		 refusals_tell(struct http *h, bool now);
+
 /* http_control.c, http_revoke.c: who may, then what they may. */
 enum answer	 control_begin(struct request *rq);
 enum answer	 streams_run(struct request *rq);
@@ -317,12 +331,6 @@ void		 control_forgot(struct http *h, struct msg *m);
 /* How long may the thread sleep?  And resume those whose time has come. */
 int		 control_wait_ms(const struct http *h, int wait_ms);
 void		 control_tick(struct http *h);
-/* Was its credential revoked since it was verified?  Other keys aside. */
-bool		 rq_is_revoked(const struct request *rq);
-/* The message it waited for has come. */
-void		 rq_resume(struct request *rq);
-/* The writer's thread: an append's `done`, for rq_append(). */
-void		 rq_appended(struct append *a);
 
 /* http_hint.c */
 /* Nothing that counts as a credential came, but perhaps something that was meant as one:

@@ -58,7 +58,8 @@ give(struct reading *rd, sqlite3_stmt *q, uint64_t seq)
 
 	row_read(q, &r);
 	r.id.seq = seq;
-	r.id.epoch = rd->nepochs > 0 ? epoch_of(rd->epochs, rd->nepochs, seq) : 0;
+	r.id.epoch = rd->epochs != NULL && rd->nepochs > 0 ?
+	    epoch_of(rd->epochs, rd->nepochs, seq) : 0;
 	r.topic = (const char *)sqlite3_column_text(q, 8);
 	r.topic_len = (size_t)sqlite3_column_bytes(q, 8);
 	/* Its epoch is part of the sum. */

@@ -136,7 +136,7 @@ stream_fall_back(struct stream_env *env, struct stream *s)
 	stream_set_ready(env, s);
 }
 
-/* A gap, and what follows from it: see DESIGN on the four reasons. */
+/* A gap, and what follows from it. */
 static void
 tell_gap(struct stream_env *env, struct stream *s, enum gap_reason why,
     uint64_t oldest)

@@ -195,8 +195,8 @@ START_TEST(R9_a_head_that_trickles_in_is_cut_off_in_time)
 {
 	struct server *s = server_start("--server.head_timeout=1s", NULL);
 	static const char line[] = "GET /healthz HTTP/1.1\r\n";
-	int fd = begin(s, _i > 0 ? good : NULL, line, _i == 2 ? 2 : sizeof line - 1);
 	int64_t began = now_ms();
+	int fd = begin(s, _i > 0 ? good : NULL, line, _i == 2 ? 2 : sizeof line - 1);
 	struct pollfd p = { fd, POLLIN, 0 };
 	char *text;
 
@@ -225,9 +225,9 @@ START_TEST(R9_a_body_that_trickles_in_is_cut_off_and_a_slow_one_is_not)
 	static const char head[] = "POST /publish?topic=a HTTP/1.1\r\nHost: x\r\n" AUTH
 	    "Content-Length: 20000\r\n\r\n";
 	bool slow = _i == 1;
+	int64_t began = now_ms();
 	int fd = begin(s, NULL, head, sizeof head - 1);
 	size_t piece = slow ? 1500 : 1, sent = 0;
-	int64_t began = now_ms();
 	struct pollfd p = { fd, POLLIN, 0 };
 	char *text, *some = repeat("x", 2000);
 
@@ -269,9 +269,10 @@ START_TEST(R9_an_answer_that_nobody_reads_is_given_up)
 	history(s, "topic=b");
 	poll(NULL, 0, 200);
 	base = server_descriptors(s);
+	began = now_ms();
 	fd = dial(s->port, 1024);
 	ck_assert_int_eq(send(fd, rq, sizeof rq - 1, MSG_NOSIGNAL), (int)sizeof rq - 1);
-	for (began = now_ms(); server_metric(s, "connections_cut_total") == 0;) {
+	while (server_metric(s, "connections_cut_total") == 0) {
 		ck_assert_msg(now_ms() - began < patience(20000), "it is held");
 		poll(NULL, 0, 200);
 		(void)!recv(fd, &c, 1, 0);	/* five bytes a second */
@@ -301,9 +302,10 @@ START_TEST(R9_an_answer_that_is_read_slowly_comes_whole)
 	s = server_start(all_public, "--server.body_timeout=500ms", NULL);
 	for (int i = 0; i < 3; i++)
 		publish(s, "a", repeat("x", 30000));
+	began = now_ms();
 	fd = dial(s->port, 1024);
 	ck_assert_int_eq(send(fd, rq, sizeof rq - 1, MSG_NOSIGNAL), (int)sizeof rq - 1);
-	for (began = now_ms(); got < 90000;) {
+	while (got < 90000) {
 		ck_assert_msg(now_ms() - began < patience(20000), "%zu bytes", got);
 		n = recv(fd, piece, 1000, 0);
 		ck_assert_msg(n != 0, "it ended after %zu bytes, %d ms", got,

@@ -372,8 +372,8 @@ START_TEST(I3_neither_a_cookie_nor_a_token_in_an_address_publishes)
 	    "topic=a&data=evil", "[{\"topic\":\"a\",\"data\":\"evil\"}]",
 	    "{\"topic\":\"a\",\"data\":\"evil\",\"x=\":\"\"}", "" };
 	static const char *const from[] = { "", "Origin: " ALLOWED "\r\n",
-	    "Origin: null\r\n", "Origin: https://evil.test\r\n"
-	    "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n",
+	    "Origin: null\r\n", ("Origin: https://evil.test\r\n"
+	    "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n"),
 	    "Sec-Fetch-Site: same-origin\r\n",
 	    "Authorization: Basic ZmZrX3g6\r\n", "Authorization: \r\n",
 	    "X-HTTP-Method-Override: POST\r\n" };

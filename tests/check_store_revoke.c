@@ -248,8 +248,8 @@ skip(void *arg, const struct store_event *e)
 START_TEST(a_damaged_revocation_is_told_of_and_never_passed_over)
 {
 	static const char *const damage[] = {
-		"UPDATE revocation SET time = time - 1 WHERE key = x'"
-		    "03030303030303030303030303030303'",
+		("UPDATE revocation SET time = time - 1 WHERE key = x'"
+		    "03030303030303030303030303030303'"),
 		"UPDATE revocation SET kind = 1 WHERE kind = 3",
 		"UPDATE revocation SET key = x'33' WHERE kind = 3",
 		"UPDATE revocation SET sum = 0 WHERE kind = 3",

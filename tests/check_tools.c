@@ -409,8 +409,8 @@ START_TEST(what_is_exported_imported_and_exported_is_the_same)
 		"{\"topic\":\"a/b\",\"event\":\"goal\",\"data\":{\"b\":1,\"a\":1.50}}",
 		"{\"topic\":\"a\",\"data\":\"\"}", "{\"topic\":\"a\",\"data\":null}",
 		"{\"topic\":\"a\",\"data\":[1,[2,{}],\"x\"]}",
-		"{\"topic\":\"\xc3\xa9/\xf0\x9f\x8e\x89\",\"event\":\"\xc3\xa9\","
-		    "\"data\":\"\xf0\x9f\x8e\x89\"}",
+		("{\"topic\":\"\xc3\xa9/\xf0\x9f\x8e\x89\",\"event\":\"\xc3\xa9\","
+		    "\"data\":\"\xf0\x9f\x8e\x89\"}"),
 		"{\"topic\":\"a\",\"data\":\"{\\\"looks\\\":\\\"like JSON\\\"}\"}",
 		"{\"topic\":\"a\",\"data\":0}", "{\"topic\":\"a\",\"data\":true}",
 	};

@@ -6,8 +6,8 @@
  * it is given by that list.  Nothing here knows the server's sources but the shape of an
  * id, so that no mistake of theirs is repeated.
  *
- * What holds is what DESIGN promises: every event that matches, once, in order, byte for
- * byte, unless a gap was told before and the event is gone; no gap when nothing is
+ * What holds is what fanfare-promises(7) says: every event that matches, once, in order,
+ * byte for byte, unless a gap was told before and the event is gone; no gap when nothing is
  * missing; fanfare.live once, behind everything up to its id; no id ahead of what was
  * given.  What may differ from run to run (how far a stream was when it began anew) is
  * left open until the stream says it.
