@@ -29,7 +29,7 @@
 #define LARGE		16384		/* more than a socket's buffers take at once */
 #define UNSEEN		(1u << 20)	/* on unix sockets: as if it had gone through */
 #define SLACK_MS	50		/* between the kernel's clock and ours */
-#define ANSWER_BYTES	(32u << 20)	/* above it the oldest answers go */
+#define SLOW_BYTES	(32u << 20)	/* above it the oldest answers go */
 #define EVICT_MS	2000		/* slow ones are left alone for so long */
 #define EVICT_IDLE_MS	10000		/* and those between two requests */
 
@@ -222,7 +222,7 @@ deadline_tick(struct http *h)
 	h->links_looked = now;
 	TAILQ_FOREACH(k, &h->links, next)
 		if (now >= deadline(h, k) || waits_no_more(h, k, now) ||
-		    (h->answer_bytes > ANSWER_BYTES && k->bytes > 0 &&
+		    (h->answer_bytes > SLOW_BYTES && k->bytes > 0 &&
 		    now - k->since >= EVICT_MS))
 			cut(k);
 }
