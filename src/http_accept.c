@@ -116,6 +116,11 @@ accept_some(struct listener *l)
 			case ENETUNREACH:
 			case EPERM:
 				continue;
+			case EMFILE:
+			case ENFILE:
+				if (lobby_evict(l))
+					continue;
+				/* FALLTHROUGH */
 			default:
 				rest(l);
 				return;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -410,6 +411,26 @@ START_TEST(R9_a_kept_connection_whose_next_request_is_there_does_not_make_way)
 }
 END_TEST
 
+/* Where descriptors run out before the room does. */
+START_TEST(R9_those_who_only_wait_give_their_descriptors_to_others)
+{
+	enum { IDLE = 16 };
+	struct server *s = server_start("--server.max_streams=20", NULL);
+	rlim_t few = (rlim_t)server_descriptors(s) + 8;
+	struct rlimit rl = { few, few };
+	int fd[IDLE];
+
+	ck_assert_int_eq(prlimit(s->pid, RLIMIT_NOFILE, &rl, NULL), 0);
+	for (int i = 0; i < IDLE; i++)
+		fd[i] = begin(s, NULL, "", 0);
+	/* Without, each eight of them wait for server.head_timeout. */
+	ck_assert_int_eq(post(s, "/publish?topic=a", AUTH, "x")->status, 200);
+	for (int i = 0; i < IDLE; i++)
+		close(fd[i]);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -432,6 +453,7 @@ suite(void)
 	tcase_add_test(tc, R9_answers_that_nobody_reads_have_a_bounded_sum);
 	tcase_add_loop_test(tc, R9_slow_ones_who_take_all_the_room_make_way_for_others, 0,
 	    3);
+	tcase_add_test(tc, R9_those_who_only_wait_give_their_descriptors_to_others);
 	tcase_add_test(tc,
 	    R9_a_kept_connection_whose_next_request_is_there_does_not_make_way);
 	return su;
