@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 
 #include "clock.h"
 #include "http_internal.h"
@@ -32,6 +33,15 @@ room(const struct listener *l)
 	    info->num_connections + l->arrivals;
 
 	return used >= l->max_connections ? 0 : l->max_connections - used;
+}
+
+/* Does anybody wait in the socket's queue? */
+static bool
+is_asked(const struct listener *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
 }
 
 /* Those who are slow, or only wait, go before those who have not come in yet. */
@@ -80,6 +90,8 @@ accept_some(struct listener *l)
 	int fd;
 
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		if (left == 0 && !is_asked(l))
+			return;
 		if (left == 0 && !make_room(l)) {
 			watch(l, false);
 			return;
@@ -104,6 +116,11 @@ accept_some(struct listener *l)
 			case ENETUNREACH:
 			case EPERM:
 				continue;
+			case EMFILE:
+			case ENFILE:
+				if (lobby_evict(l))
+					continue;
+				/* FALLTHROUGH */
 			default:
 				rest(l);
 				return;
@@ -118,7 +135,7 @@ void
 accept_again(struct listener *l)
 {
 	if (l->fd != -1 && clock_mono_ms() >= l->rest_until &&
-	    (room(l) > 0 || make_room(l)))
+	    (room(l) > 0 || !is_asked(l) || make_room(l)))
 		watch(l, true);
 }
 

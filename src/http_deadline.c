@@ -227,6 +227,16 @@ deadline_tick(struct http *h)
 			cut(k);
 }
 
+/* Between two requests, and the next one has not begun to come. */
+static bool
+is_idle(const struct link *k)
+{
+	char c;
+
+	return k->phase == PHASE_NONE &&
+	    recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
 void
 deadline_evict(struct listener *l)
 {
@@ -249,7 +259,7 @@ deadline_evict(struct listener *l)
 	TAILQ_FOREACH(k, &l->http->links, next) {
 		if (now - k->since < EVICT_IDLE_MS)
 			break;
-		if (k->listener == l && k->phase == PHASE_NONE) {
+		if (k->listener == l && is_idle(k)) {
 			cut(k);
 			if (--most == 0)
 				return;

@@ -31,7 +31,7 @@ is_full(const struct http *h)
 static enum answer
 refuse_full(struct request *rq)
 {
-	rq->last = true;	/* nor shall it wait here for the next time */
+	rq->last = true;	/* it may be one of those who read nothing */
 	return rq_problemf(rq, PROBLEM_OVERLOAD, "too many answers to others are on "
 	    "their way; try again soon");
 }

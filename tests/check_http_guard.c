@@ -7,9 +7,12 @@
 #include "cases.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *const all_public = "--topics.public=**";
@@ -380,6 +383,76 @@ START_TEST(R9_slow_ones_who_take_all_the_room_make_way_for_others)
 }
 END_TEST
 
+/* Connections that are kept take all the room; nobody asks for more, and all stay.  Then,
+ * while the server does not get to run, they are used again, and others knock: those in
+ * use do not make way. */
+START_TEST(R9_a_kept_connection_whose_next_request_is_there_does_not_make_way)
+{
+	enum { ROOM = 32 };		/* an eighth of 256 */
+	struct server *s;
+	struct http *kept[ROOM];
+	struct answer *a;
+	int refused, knock[4];
+
+	servers_limited(256);
+	s = server_start("--server.max_streams=20", NULL);
+	for (int i = 0; i < ROOM - 1; i++) {
+		kept[i] = http_open(s);
+		ck_assert_int_eq(try_http_send(kept[i], "POST", "/publish?topic=a", AUTH,
+		    "first", 5), 0);
+		a = try_http_receive(kept[i], patience(SOON));
+		ck_assert_msg(a != NULL && a->status == 200, "%d", i);
+		answer_free(a);
+	}
+	sleep(10);			/* so long are they left alone */
+	/* Told off, and waited for: the thread's next sleep is not a whole second, behind
+	 * which it looks at all connections first. */
+	refused = begin(s, NULL, "\026\003\001\r\n\r\n", 7);
+	poll(NULL, 0, 1300);
+	ck_assert_int_eq(server_metric(s, "connections_cut_total"), 0);
+	server_signal(s, SIGSTOP);
+	ck_assert_int_eq(waitpid(s->pid, &s->status, WUNTRACED), s->pid);
+	for (int i = 0; i < 4; i++)
+		knock[i] = begin(s, NULL, "", 0);
+	for (int i = 0; i < ROOM - 1; i++)
+		ck_assert_int_eq(try_http_send(kept[i], "POST", "/publish?topic=a", AUTH,
+		    "second", 6), 0);
+	server_signal(s, SIGCONT);
+	for (int i = 0; i < ROOM - 1; i++) {
+		a = try_http_receive(kept[i], patience(SOON));
+		ck_assert_msg(a != NULL, "%d was cut off", i);
+		ck_assert_int_eq(a->status, 200);
+		answer_free(a);
+		http_close(kept[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		close(knock[i]);
+	close(refused);
+	servers_limited(0);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* Where descriptors run out before the room does. */
+START_TEST(R9_those_who_only_wait_give_their_descriptors_to_others)
+{
+	enum { IDLE = 16 };
+	struct server *s = server_start("--server.max_streams=20", NULL);
+	rlim_t few = (rlim_t)server_descriptors(s) + 8;
+	struct rlimit rl = { few, few };
+	int fd[IDLE];
+
+	ck_assert_int_eq(prlimit(s->pid, RLIMIT_NOFILE, &rl, NULL), 0);
+	for (int i = 0; i < IDLE; i++)
+		fd[i] = begin(s, NULL, "", 0);
+	/* Without, each eight of them wait for server.head_timeout. */
+	ck_assert_int_eq(post(s, "/publish?topic=a", AUTH, "x")->status, 200);
+	for (int i = 0; i < IDLE; i++)
+		close(fd[i]);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -403,6 +476,9 @@ suite(void)
 	tcase_add_test(tc, R9_answers_that_nobody_reads_have_a_bounded_sum);
 	tcase_add_loop_test(tc, R9_slow_ones_who_take_all_the_room_make_way_for_others, 0,
 	    3);
+	tcase_add_test(tc, R9_those_who_only_wait_give_their_descriptors_to_others);
+	tcase_add_test(tc,
+	    R9_a_kept_connection_whose_next_request_is_there_does_not_make_way);
 	return su;
 }
 
