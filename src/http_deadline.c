@@ -72,7 +72,7 @@ deadline_notify(void *cls, struct MHD_Connection *c, void **context,
 		return;
 	}
 	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-	/* Without memory there is none: begin_request() refuses it. */
+	/* Without memory there is none: request_begin() refuses it. */
 	if (info == NULL || (k = calloc(1, sizeof(*k))) == NULL)
 		return;
 	k->listener = l;

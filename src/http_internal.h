@@ -206,6 +206,14 @@ struct route {
 #define METHOD_POST	0x4u
 #define METHOD_OPTIONS	0x8u
 
+/* http_request.c: libmicrohttpd's callbacks; `cls` of the first is the listener. */
+void		*request_begin(void *cls, const char *uri, struct MHD_Connection *c);
+void		 request_end(void *cls, struct MHD_Connection *c, void **req,
+		    enum MHD_RequestTerminationCode why);
+enum MHD_Result	 request_handle(void *cls, struct MHD_Connection *c, const char *url,
+		    const char *method, const char *version, const char *body,
+		    size_t *body_len, void **req);
+
 /* http.c */
 /* Wait for a message: suspend until rq_resume(). */
 enum answer	 rq_suspend(struct request *rq);

@@ -139,7 +139,7 @@ open_stream(struct request *rq, struct stream_ask *ask)
 	}
 	if (rq->has_id && !rq->id.is_api_key && (rq->stream->who = stream_who_new(
 	    rq->id.sub, rq->id.jti, rq->id.issuer)) == NULL)
-		return ANSWER_FAILED;		/* end_request() cleans up */
+		return ANSWER_FAILED;		/* request_end() cleans up */
 	rq->handoff.arg = rq;
 	rq->handoff.take = take_socket;
 	if (handoff_begin(&rq->handoff, rq->conn) == -1) {
@@ -151,7 +151,7 @@ open_stream(struct request *rq, struct stream_ask *ask)
 		return refuse_stream(rq, CLOSE_OVERLOAD);
 	}
 	if ((r = handoff_response(&rq->handoff)) == NULL)
-		return ANSWER_FAILED;		/* end_request() cleans up */
+		return ANSWER_FAILED;		/* request_end() cleans up */
 	(void)MHD_set_connection_option(rq->conn, MHD_CONNECTION_OPTION_TIMEOUT,
 	    HANDOFF_STREAM_TIMEOUT_S);
 	(void)MHD_add_response_header(r, "Content-Type", "text/event-stream");
