@@ -3,10 +3,13 @@
  *
  * auth.c		what an identity may do; the cache; the public face
  * auth_keys.c		from configuration to keys that can be trusted
+ * auth_api_keys.c	API keys
+ * auth_file.c		files that hold keys
  * auth_issuer.c	who signs tokens, with which keys; who judges which token
  * auth_jwks.c		from a JWKS to keys
  * auth_fetch.c		JWKS that have a URL, on a thread of its own
  * auth_token.c		from a token to grants, or the reason why not
+ * auth_claims.c	what is asked of each claim
  * auth_signature.c	RSA and EC signatures
  * auth_pool.c		the same, for slow signatures, on threads of their own
  * auth_revoke.c		tokens that were good and are no more
@@ -234,6 +237,8 @@ void	auth_format_algs(char *out, size_t size, unsigned int algs);
 /* SHA-256 of bytes, and of parts that cannot run into each other.  0 or -1. */
 int	auth_hash(unsigned char out[AUTH_HASH_SIZE], const void *p, size_t len);
 int	auth_hash_parts(uint64_t *out, const struct auth_bytes *v, size_t n);
+/* 32 bits: enough to tell two keys apart by eye, too few to guess a key from. */
+int	auth_fingerprint(char out[9], const char *kind, const void *p, size_t len);
 /* The keys of is->from, whichever of key, key_file and (a file) jwks `c` has.  NULL:
  * `err`. */
 struct auth_keys *auth_load_keys(struct auth_issuer *is,
@@ -242,9 +247,25 @@ struct auth_keys *auth_load_keys(struct auth_issuer *is,
 int	auth_key_from_public(struct auth_key *k, EVP_PKEY *pk, const char *from,
 	    char *err, size_t size);
 void	auth_key_fini(struct auth_key *k);
+
+/* auth_api_keys.c */
 int	auth_load_api_keys(struct auth *a, const struct auth_conf *c, char *err,
 	    size_t size);
 void	auth_api_keys_fini(struct auth *a);
+
+/* auth_file.c; `from` is the option, for `err` */
+struct auth_file {
+	char		*p;		/* NUL-terminated; end with auth_wipe_free() */
+	size_t		 len;
+	unsigned int	 mode;		/* permission bits */
+};
+/* A regular file of at most `max` bytes.  0, or -1 and `err`. */
+int	auth_read_file(struct auth_file *f, const char *from, const char *path,
+	    size_t max, char *err, size_t size);
+/* None of the `forbidden` bits?  0, or -1 and `err`. */
+int	auth_check_mode(const struct auth_file *f, unsigned int forbidden,
+	    const char *from, const char *path, char *err, size_t size);
+void	auth_wipe_free(void *p, size_t len);		/* NULL stays NULL */
 
 /* auth_issuer.c */
 /* The issuers of `c`, the house first; none at all when nobody has a key. */
@@ -322,6 +343,7 @@ bool	auth_near_miss(const struct auth *a, const struct auth_issuer *is,
 bool	auth_signature_matches(const struct auth_key *k, enum auth_alg alg,
 	    struct auth_bytes text, const unsigned char *sig, size_t len);
 
+/* auth_claims.c */
 /* What we ask of each claim; the last has the name of the grants claim instead. */
 struct auth_check {
 	const char	*name;
@@ -342,6 +364,8 @@ size_t	auth_grants_holder(const struct auth_issuer *is, const json_t *claims);
 /* Keep those claims that rules name and that can stand in a topic. */
 int	auth_token_claims(const struct auth_patterns *names, const json_t *claims,
 	    struct auth_grants *g);
+
+/* auth_token.c */
 /* All of it but the times, by these keys of the issuer.  Returns new the grants, or NULL
  * and *r. */
 struct auth_grants *auth_token_read(const struct auth_issuer *is,

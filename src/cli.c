@@ -1,8 +1,8 @@
 /*
- * cli.c - from argv to a command: dispatch, options, help, and the commands
- * that make and explain things.  cli_serve.c has serve and check, cli_client.c
- * publish, cli_tail.c tail, cli_store.c backup, verify, export and recover,
- * cli_import.c import.
+ * cli.c - from argv to a command: dispatch, options, help, conf and version.
+ * cli_serve.c has serve and check, cli_token.c key, token and explain,
+ * cli_client.c publish, cli_tail.c tail, cli_store.c backup, verify, export and
+ * recover, cli_import.c import.
  *
  * Results go to standard output and nothing else does; all talk goes to
  * standard error.  The one secret that is printed is one just made.
@@ -27,9 +27,6 @@
 #include "text.h"
 #include "topic.h"
 
-static int run_key(const struct cli_call *call);
-static int run_token(const struct cli_call *call);
-static int run_explain(const struct cli_call *call);
 static int run_conf(const struct cli_call *call);
 static int run_version(const struct cli_call *call);
 static int run_help(const struct cli_call *call);
@@ -114,11 +111,11 @@ static const struct cli_command commands[] = {
 	  serve_options, true, 0, 0, cli_check },
 	{ "key", "",
 	  "Print a new secret for auth.api_keys.\n",
-	  help_options, false, 0, 0, run_key },
+	  help_options, false, 0, 0, cli_key },
 	{ "token", "[-c FILE] [--publish P ...] [--subscribe P ...] [--sub S] "
 	  "[--expires TIME] [--rate N]",
 	  "Print a token signed with auth.key of the configuration.\n",
-	  token_options, true, 0, 0, run_token },
+	  token_options, true, 0, 0, cli_token },
 	{ "explain", "[-c FILE] TOKEN|-",
 	  "Say claim by claim what the server makes of a token or API key.\n"
 	  "- reads it from standard input, so that it shows neither in the\n"
@@ -126,7 +123,7 @@ static const struct cli_command commands[] = {
 	  "\"Authorization: Bearer ...\" will do, or an address with token=.\n"
 	  "Exits 0 when it opens something, 1 when it does not, 2 when the\n"
 	  "configuration is at fault.\n",
-	  conf_only_options, true, 1, 1, run_explain },
+	  conf_only_options, true, 1, 1, cli_explain },
 	{ "publish", "TOPIC [DATA|-]",
 	  "Publish one event and print the server's answer.\n"
 	  "Without DATA, or with -, the data is standard input, without its\n"
@@ -434,173 +431,6 @@ cli_read_stdin(const struct cli_call *call, size_t max, size_t *len)
 	}
 	buf_fini(&b);
 	return NULL;
-}
-
-/*
- * key, token, explain
- */
-
-static int
-run_key(const struct cli_call *call)
-{
-	char *secret;
-
-	if ((secret = auth_make_secret()) == NULL)
-		return cli_fail(call, CLI_FAILED, "no random numbers");
-	printf("%s\n", secret);
-	free(secret);
-	if (isatty(STDERR_FILENO))
-		fputs("\nA new secret; nothing knows it yet.  Give it to the "
-		    "server, with a name of yours:\n"
-		    "    [auth]\n"
-		    "    api_keys = backend:SECRET\n"
-		    "and to whatever publishes, as the environment variable "
-		    "FANFARE_API_KEY.\n", stderr);
-	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
-}
-
-/* These two see tokens as the server does, which is somewhere else. */
-static struct conf *
-servers_conf(const struct cli_call *call)
-{
-	struct conf *c = cli_finish_conf(call);
-
-	if (c == NULL)
-		fprintf(stderr, "(fanfare %s reads the configuration of the server: give "
-		    "it the same -c FILE, variables or options.\nA server with --dev "
-		    "has keys of that run alone; its answers name the check that "
-		    "failed.)\n", call->command->name);
-	return c;
-}
-
-/* The values given for one option, NULL-ended, into `out`, which has room for
- * all; each must be a topic or pattern. */
-static int
-collect_patterns(const struct cli_call *call, const char *name,
-    const char **out)
-{
-	const char *value, *why;
-	size_t i, n = 0;
-
-	for (i = 0; i < call->n_given; i++) {
-		value = call->given[i].value;
-		if (strcmp(call->given[i].name, name) != 0)
-			continue;
-		if (topic_classify(value, strlen(value), &why) == TOPIC_INVALID)
-			return cli_usage(call, "--%s: the pattern %s", name,
-			    why);
-		out[n++] = value;
-	}
-	out[n] = NULL;
-	return 0;
-}
-
-/* Digits, perhaps with a point among them; more than 0. */
-static bool
-parse_rate(const char *text, double *rate)
-{
-	char *end;
-
-	if (text[strspn(text, "0123456789.")] != '\0')
-		return false;
-	*rate = strtod(text, &end);
-	return end != text && *end == '\0' && *rate > 0 && *rate <= 1e12;
-}
-
-static int
-run_token(const struct cli_call *call)
-{
-	const char *expires = cli_value(call, "expires"),
-	    *rate = cli_value(call, "rate"), **publish, **subscribe;
-	struct auth_mint mint = { .sub = cli_value(call, "sub"),
-	    .lifetime_ms = 3600 * 1000 };
-	struct auth *auth = NULL;
-	struct conf *c = NULL;
-	char err[CLI_ERR_SIZE], *token;
-	int code = CLI_USAGE;
-
-	publish = calloc(call->n_given + 1, sizeof *publish);
-	subscribe = calloc(call->n_given + 1, sizeof *subscribe);
-	if (publish == NULL || subscribe == NULL) {
-		code = cli_fail(call, CLI_FAILED, "out of memory");
-		goto done;
-	}
-	if (collect_patterns(call, "publish", publish) != 0 ||
-	    collect_patterns(call, "subscribe", subscribe) != 0)
-		goto done;
-	if (publish[0] == NULL && subscribe[0] == NULL && mint.sub == NULL) {
-		(void)cli_usage(call, "such a token would allow nothing; give "
-		    "it --publish, --subscribe or --sub");
-		goto done;
-	}
-	if (expires != NULL && (text_parse_duration_ms(expires, strlen(expires),
-	    &mint.lifetime_ms) == -1 || mint.lifetime_ms < 1000)) {
-		(void)cli_usage(call, "--expires: \"%s\" is not a time of at "
-		    "least 1s, such as 15m, 1h or 30d", expires);
-		goto done;
-	}
-	if (rate != NULL && !parse_rate(rate, &mint.rate)) {
-		(void)cli_usage(call, "--rate: \"%s\" is not a number of events a "
-		    "second, more than 0, such as 5 or 0.5", rate);
-		goto done;
-	}
-	mint.publish = publish;
-	mint.subscribe = subscribe;
-	log_init(LOG_WARN, false);
-	if ((c = servers_conf(call)) == NULL)
-		goto done;
-	if ((auth = server_auth(c, err, sizeof err)) == NULL ||
-	    (token = auth_mint_token(auth, &mint, clock_wall_ms(), err,
-	    sizeof err)) == NULL) {
-		(void)cli_fail(call, 0, "%s", err);
-		goto done;
-	}
-	printf("%s\n", token);
-	free(token);
-	code = fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
-
-done:
-	auth_free(auth);
-	conf_free(c);
-	free(publish);
-	free(subscribe);
-	return code;
-}
-
-static int
-run_explain(const struct cli_call *call)
-{
-	const char *token = call->operands[0];
-	struct auth *auth = NULL;
-	struct conf *c;
-	char err[CLI_ERR_SIZE], *input = NULL;
-	size_t len;
-	int code = CLI_USAGE;
-
-	log_init(LOG_WARN, false);
-	if ((c = servers_conf(call)) == NULL)
-		return CLI_USAGE;
-	if (strcmp(token, "-") == 0) {
-		if ((input = cli_read_stdin(call, 65536, &len)) == NULL) {
-			code = CLI_FAILED;
-			goto done;
-		}
-		token = input;
-	}
-	if ((auth = server_auth(c, err, sizeof err)) == NULL) {
-		(void)cli_fail(call, 0, "%s", err);
-		goto done;
-	}
-	(void)auth_fetch_now(auth);	/* told what fails */
-	code = auth_explain(auth, token, clock_wall_ms()) ? CLI_OK : CLI_FAILED;
-	if (fflush(stdout) != 0)
-		code = CLI_FAILED;
-
-done:
-	free(input);
-	auth_free(auth);
-	conf_free(c);
-	return code;
 }
 
 /*

@@ -93,6 +93,9 @@ int	importer_flush(struct importer *im);	/* all are durable; 0 or -1: told */
 uint64_t importer_stored(const struct importer *im);	/* durable */
 int	importer_close(struct importer *im);	/* as store_close_alone() */
 
+int	cli_key(const struct cli_call *call);
+int	cli_token(const struct cli_call *call);
+int	cli_explain(const struct cli_call *call);
 int	cli_backup(const struct cli_call *call);
 int	cli_export(const struct cli_call *call);
 int	cli_import(const struct cli_call *call);
