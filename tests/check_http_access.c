@@ -15,12 +15,6 @@
 #define NARROW_KEY "ffk_narrow0123456789abcdefghijklmnopqrstuvwxyzAB"
 
 static char *
-bearer(const char *jwt)
-{
-	return fmt(BEARER "%s\r\n", jwt);
-}
-
-static char *
 cookie(const char *jwt)
 {
 	return fmt("Cookie: x=y; fanfare_token=%s; z=\"1\"\r\n", jwt);
@@ -49,7 +43,7 @@ START_TEST(a_stream_needs_a_credential_that_covers_its_topics)
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		char *path = fmt("/events?%s", rows[i].ask);
-		char *h = bearer(token_for(600, "**", rows[i].grant));
+		char *h = bearing(token_for(600, "**", rows[i].grant));
 
 		if (rows[i].ok)
 			expect_live(stream_open(s, path, h), false);
@@ -58,7 +52,7 @@ START_TEST(a_stream_needs_a_credential_that_covers_its_topics)
 			    fmt("%s for %s", rows[i].ask, rows[i].grant));
 	}
 	is_forbidden(get(s, "/events?topic=public/x&topic=secret/thing",
-	    bearer(token_for(600, "**", "a"))), "secret/thing", "two topics");
+	    bearing(token_for(600, "**", "a"))), "secret/thing", "two topics");
 	expect_live(stream_open(s, "/events?topic=**", AUTH), false);
 	ck_assert_int_eq(server_stop(s), 0);
 }
@@ -78,15 +72,15 @@ START_TEST(a_wrong_credential_is_a_401_with_its_code)
 		{ "/events?topic=a", "Cookie: other=x\r\n", "token_missing" },
 		{ "/events?topic=a", "Authorization: Basic eDp5\r\n",
 		    "token_missing" },
-		{ "/events?topic=a", bearer("x"), "token_invalid" },
-		{ "/events?topic=a", bearer(foreign), "token_invalid" },
-		{ "/events?topic=a", bearer(token_for(-60, NULL, "**")),
+		{ "/events?topic=a", bearing("x"), "token_invalid" },
+		{ "/events?topic=a", bearing(foreign), "token_invalid" },
+		{ "/events?topic=a", bearing(token_for(-60, NULL, "**")),
 		    "token_expired" },
 		{ fmt("/events?topic=a&token=%s", token_for(-60, NULL, "**")),
 		    "", "token_expired" },
 		{ "/events?topic=a", cookie(foreign), "token_invalid" },
 		{ "/history?topic=a", "", "token_missing" },
-		{ "/history?topic=a", bearer("x"), "token_invalid" },
+		{ "/history?topic=a", bearing("x"), "token_invalid" },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -103,10 +97,10 @@ START_TEST(a_refusal_is_in_the_log_by_its_ref_and_never_with_the_token)
 	char *refs[6], *log, *sig;
 	struct answer *a[6];
 
-	a[0] = get(s, "/events?topic=a", bearer(old));
+	a[0] = get(s, "/events?topic=a", bearing(old));
 	a[1] = get(s, fmt("/events?topic=a&token=%s", old), "");
 	a[2] = get(s, "/events?topic=b", cookie(ok));
-	a[3] = get(s, "/history?topic=a", bearer("ffk_wrong-but-secret"));
+	a[3] = get(s, "/history?topic=a", bearing("ffk_wrong-but-secret"));
 	a[4] = get(s, "/events?topic=a%0Aevil%1B[31m", "User-Agent: \x1b[31m\r\n"
 	    "Last-Event-ID: \x1b[31m\r\nOrigin: \x1b[31m\r\n");
 	a[5] = get(s, "/nope%0Aevil%1B[31m", "");
@@ -136,18 +130,18 @@ START_TEST(the_header_comes_before_the_query_before_the_cookie)
 	char *in_query = fmt("/events?topic=a&token=%s", ok);
 	char *bad_query = fmt("/events?topic=a&token=%s", no);
 
-	expect_live(stream_open(s, "/events?topic=a", bearer(ok)), false);
+	expect_live(stream_open(s, "/events?topic=a", bearing(ok)), false);
 	expect_live(stream_open(s, "/events?topic=a",
 	    fmt("authorization:bearer %s\r\n", ok)), false);
 	expect_live(stream_open(s, in_query, ""), false);
 	expect_live(stream_open(s, "/events?topic=a", cookie(ok)), false);
-	expect_live(stream_open(s, bad_query, bearer(ok)), false);
+	expect_live(stream_open(s, bad_query, bearing(ok)), false);
 	expect_live(stream_open(s, in_query, cookie(no)), false);
 	expect_live(stream_open(s, "/events?topic=a",
-	    fmt("%s%s", cookie(no), bearer(ok))), false);
+	    fmt("%s%s", cookie(no), bearing(ok))), false);
 	expect_live(stream_open(s, in_query, "Authorization: Basic eDp5\r\n"),
 	    false);
-	ck_assert_int_eq(get(s, in_query, bearer(no))->status, 403);
+	ck_assert_int_eq(get(s, in_query, bearing(no))->status, 403);
 	ck_assert_int_eq(get(s, bad_query, cookie(ok))->status, 403);
 	ck_assert_int_eq(server_stop(s), 0);
 }
@@ -180,11 +174,11 @@ START_TEST(a_login_token_reads_what_its_sub_stands_for)
 		char *path = fmt("/events?topic=%s", rows[i].ask);
 
 		if (rows[i].ok) {
-			expect_live(stream_open(s, path, bearer(jwt)), false);
+			expect_live(stream_open(s, path, bearing(jwt)), false);
 			continue;
 		}
 		/* Whether such a token is refused or grants nothing: no. */
-		a = get(s, path, bearer(jwt));
+		a = get(s, path, bearing(jwt));
 		ck_assert_msg(a->status == 403 || a->status == 401,
 		    "%s for %s: %d", rows[i].ask, rows[i].claims, a->status);
 	}
@@ -199,18 +193,18 @@ START_TEST(public_topics_never_suffer_from_a_credential)
 	char *old = token_for(-60, NULL, "a"), *soon = token_for(2, NULL, "a");
 	struct stream *st[5];
 
-	st[0] = stream_open(s, "/events?topic=public/a", bearer(old));
-	st[1] = stream_open(s, "/events?topic=public/a", bearer("garbage"));
+	st[0] = stream_open(s, "/events?topic=public/a", bearing(old));
+	st[1] = stream_open(s, "/events?topic=public/a", bearing("garbage"));
 	st[2] = stream_open(s, "/events?topic=public/*&token=x", "");
 	st[3] = stream_open(s, "/events?topic=public/a", cookie(old));
-	st[4] = stream_open(s, "/events?topic=public/a", bearer(soon));
+	st[4] = stream_open(s, "/events?topic=public/a", bearing(soon));
 	for (int i = 0; i < 5; i++)
 		expect_live(st[i], false);
 	ck_assert(stream_quiet(st[4], 3500));
 	publish(s, "public/a", "x");
 	for (int i = 0; i < 5; i++)
 		expect_event(st[i], "message", "x");
-	is_problem(get(s, "/events?topic=public/a&topic=a", bearer(old)), 401,
+	is_problem(get(s, "/events?topic=public/a&topic=a", bearing(old)), 401,
 	    "token_expired", "", "one topic is not public");
 	ck_assert_int_eq(server_stop(s), 0);
 }
@@ -244,7 +238,7 @@ START_TEST(a_stream_is_warned_and_ends_with_its_token)
 	/* What was missed comes with a new one; the old one is refused. */
 	publish(s, "a", "too late");
 	st = stream_open(s, "/events?topic=a", fmt("%sLast-Event-ID: %s\r\n",
-	    bearer(token_for(600, NULL, "a")), id));
+	    bearing(token_for(600, NULL, "a")), id));
 	expect_event(st, "message", "too late");
 	ck_assert_int_eq(server_stop(s), 0);
 }
@@ -257,15 +251,15 @@ START_TEST(grace_holds_and_reopens_streams_but_never_publishes)
 	int64_t exp = wall_s() + 1;
 	char *jwt = token(HOUSE_KEY, fmt("{\"exp\":%lld,\"fanfare\":"
 	    "{\"subscribe\":[\"a\"],\"publish\":[\"a\"]}}", (long long)exp));
-	struct stream *held = stream_open(s, "/events?topic=a", bearer(jwt));
+	struct stream *held = stream_open(s, "/events?topic=a", bearing(jwt));
 	struct stream *opened;
 
 	expect_live(held, false);
 	while (wall_s() <= exp)
 		poll(NULL, 0, 20);
-	opened = stream_open(s, "/events?topic=a", bearer(jwt));
+	opened = stream_open(s, "/events?topic=a", bearing(jwt));
 	expect_live(opened, false);
-	is_problem(post(s, "/publish?topic=a", bearer(jwt), "x"), 401,
+	is_problem(post(s, "/publish?topic=a", bearing(jwt), "x"), 401,
 	    "token_expired", "", "publishing within grace");
 	publish(s, "a", "within grace");
 	expect_event(held, "message", "within grace");
@@ -274,7 +268,7 @@ START_TEST(grace_holds_and_reopens_streams_but_never_publishes)
 	expect_close(held, "expired", 8000);
 	ck_assert_int_ge(wall_s(), exp + 4);
 	ck_assert_int_le(wall_s(), exp + 5);
-	is_problem(get(s, "/events?topic=a", bearer(jwt)), 401,
+	is_problem(get(s, "/events?topic=a", bearing(jwt)), 401,
 	    "token_expired", "", "after grace");
 	ck_assert_int_eq(server_stop(s), 0);
 }
@@ -290,17 +284,17 @@ START_TEST(a_reload_ends_the_streams_whose_key_is_gone)
 
 	write_whole(keys, both, strlen(both));
 	s = server_start(fmt("--auth.api_keys_file=%s", keys), NULL);
-	kept = stream_open(s, "/events?topic=a", bearer(NARROW_KEY "1"));
-	gone = stream_open(s, "/events?topic=a", bearer(NARROW_KEY "2"));
+	kept = stream_open(s, "/events?topic=a", bearing(NARROW_KEY "1"));
+	gone = stream_open(s, "/events?topic=a", bearing(NARROW_KEY "2"));
 	jwt = stream_open(s, "/events?topic=a",
-	    bearer(token_for(600, NULL, "a")));
+	    bearing(token_for(600, NULL, "a")));
 	expect_live(kept, false);
 	expect_live(gone, false);
 	expect_live(jwt, false);
 	write_whole(keys, one, strlen(one));
 	server_signal(s, SIGHUP);
 	expect_close(gone, "revoked", SOON);
-	is_problem(get(s, "/events?topic=a", bearer(NARROW_KEY "2")), 401,
+	is_problem(get(s, "/events?topic=a", bearing(NARROW_KEY "2")), 401,
 	    "token_invalid", "", "a key that is gone");
 	publish(s, "a", "still here");
 	expect_event(kept, "message", "still here");
@@ -309,7 +303,7 @@ START_TEST(a_reload_ends_the_streams_whose_key_is_gone)
 	write_whole(keys, "one\n", 4);
 	server_signal(s, SIGHUP);
 	ck_assert(stream_quiet(kept, 300));
-	expect_live(stream_open(s, "/events?topic=a", bearer(NARROW_KEY "1")),
+	expect_live(stream_open(s, "/events?topic=a", bearing(NARROW_KEY "1")),
 	    false);
 	ck_assert_int_eq(server_stop(s), 0);
 }
@@ -421,10 +415,10 @@ START_TEST(a_publish_is_judged_when_its_body_is_here)
 
 	write_whole(keys, both, strlen(both));
 	s = server_start(fmt("--auth.api_keys_file=%s", keys), "--auth.leeway=0", NULL);
-	kept = publish_head(s, bearer(NARROW_KEY "1"));
-	gone = publish_head(s, bearer(NARROW_KEY "2"));
-	token = publish_head(s, bearer(token_for(600, "a", NULL)));
-	over = publish_head(s, bearer(token_for(2, "a", NULL)));
+	kept = publish_head(s, bearing(NARROW_KEY "1"));
+	gone = publish_head(s, bearing(NARROW_KEY "2"));
+	token = publish_head(s, bearing(token_for(600, "a", NULL)));
+	over = publish_head(s, bearing(token_for(2, "a", NULL)));
 	write_whole(keys, one, strlen(one));
 	server_signal(s, SIGHUP);
 	for (end = now_ms() + patience(SOON);
@@ -455,7 +449,7 @@ START_TEST(errors_as_events_are_heard_by_a_browser)
 	st = stream_open(s, "/events?topic=a&errors=event&token=x", "");
 	expect_close(st, "unauthorized", SOON);
 	st = stream_open(s, "/events?topic=hidden&errors=event",
-	    bearer(token_for(600, NULL, "a")));
+	    bearing(token_for(600, NULL, "a")));
 	j = expect_close(st, "forbidden", SOON);
 	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(j, "detail")),
 	    "hidden"));

@@ -13,21 +13,6 @@
 
 #include "harness.h"
 
-static const char *
-bearer(const char *credential)
-{
-	return fmt(BEARER "%s\r\n", credential);
-}
-
-/* A token that may do anything below a/, with more members in its grants. */
-static char *
-token_of(const char *sub, const char *more)
-{
-	return token(HOUSE_KEY, fmt("{\"exp\":%lld,\"sub\":\"%s\",\"fanfare\":{\"publish\":"
-	    "[\"a/**\"],\"subscribe\":[\"a/**\"]%s%s}}", (long long)(wall_s() + 600), sub,
-	    *more != '\0' ? "," : "", more));
-}
-
 /* ---- streams ---- */
 
 static const char events[] = "/events?topic=a/x";
@@ -67,8 +52,8 @@ START_TEST(a_subject_has_as_many_streams_as_its_tokens_may_and_others_theirs)
 {
 	struct server *s = server_start("--server.max_streams_per_token=3",
 	    "--topics.public=public", NULL);
-	const char *ann = bearer(token_of("ann", "")), *bob = bearer(token_of("bob", "")),
-	    *again = bearer(token_of("ann", "\"more\":1"));
+	const char *ann = bearing(token_below_a("ann", "")), *bob = bearing(token_below_a("bob", "")),
+	    *again = bearing(token_below_a("ann", "\"more\":1"));
 	struct stream *st[3];
 
 	st[0] = open_soon(s, ann);
@@ -192,7 +177,7 @@ START_TEST(whoever_comes_and_goes_leaves_no_place_taken)
 	s = server_start("--auth.two.issuer=two", fmt("--auth.two.key_file=%s", file),
 	    fmt("--server.max_streams_per_token=%d", ROOM),
 	    fmt("--server.max_streams_per_ip=%d", ROOM), "--server.threads=2", NULL);
-	headers = fmt("%sX-Forwarded-For: 2001:db8::7\r\n", bearer(token(key, fmt(claims,
+	headers = fmt("%sX-Forwarded-For: 2001:db8::7\r\n", bearing(token(key, fmt(claims,
 	    (long long)wall_s() + 600))));
 	for (int i = 0; i < TURNS; i++) {
 		come_and_go(s, headers, held);
@@ -213,7 +198,7 @@ START_TEST(whoever_comes_and_goes_leaves_no_place_taken)
 		held[i] = NULL;
 	}
 	for (int i = 0; i < ROOM; i++)
-		(void)open_soon(s, bearer(token(key, fmt(claims,
+		(void)open_soon(s, bearing(token(key, fmt(claims,
 		    (long long)wall_s() + 8))));
 	for (int64_t end = now_ms() + patience(15000); server_metric(s, "streams") > 0;
 	    poll(NULL, 0, 100))

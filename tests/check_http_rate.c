@@ -14,28 +14,13 @@
 
 #define OTHER_KEY	"ffk_other123456789abcdefghijklmnopqrstuvwxyzABC"
 
-static const char *
-bearer(const char *credential)
-{
-	return fmt(BEARER "%s\r\n", credential);
-}
-
-/* A token that may do anything below a/, with more members in its grants. */
-static char *
-token_of(const char *sub, const char *more)
-{
-	return token(HOUSE_KEY, fmt("{\"exp\":%lld,\"sub\":\"%s\",\"fanfare\":{\"publish\":"
-	    "[\"a/**\"],\"subscribe\":[\"a/**\"]%s%s}}", (long long)(wall_s() + 600), sub,
-	    *more != '\0' ? "," : "", more));
-}
-
 static struct answer *
 publish_as(struct server *s, const char *credential, int events)
 {
 	char *body = fmt("[%s{\"topic\":\"a/x\",\"data\":\"x\"}]",
 	    repeat("{\"topic\":\"a/x\",\"data\":\"x\"},", (size_t)events - 1));
 
-	return post(s, "/publish", fmt(AS_JSON "%s", bearer(credential)), body);
+	return post(s, "/publish", fmt(AS_JSON "%s", bearing(credential)), body);
 }
 
 /* Publish until it is refused; the refusal, and how many events were taken. */
@@ -202,7 +187,7 @@ START_TEST(each_key_and_each_subject_has_its_own_rate)
 	struct server *s = server_start("--server.publish_rate=1",
 	    "--server.publish_burst=20", "--auth.api_keys=one:" API_KEY ",two:" OTHER_KEY,
 	    NULL);
-	char *ann = token_of("ann", ""), *bob = token_of("bob", ""), *again;
+	char *ann = token_below_a("ann", ""), *bob = token_below_a("bob", ""), *again;
 	int n = 0;
 
 	is_problem(drain(s, API_KEY, 20, &n), 429, "rate_limited", "", "one");
@@ -210,7 +195,7 @@ START_TEST(each_key_and_each_subject_has_its_own_rate)
 	is_problem(drain(s, ann, 20, &n), 429, "rate_limited", "", "ann");
 	ck_assert_int_eq(publish_as(s, bob, 20)->status, 200);
 	/* Another token of the same subject is the same publisher. */
-	again = token_of("ann", "\"more\":1");
+	again = token_below_a("ann", "\"more\":1");
 	ck_assert_str_ne(again, ann);
 	is_problem(publish_as(s, again, 20), 429, "rate_limited", "", "ann again");
 	ck_assert_int_eq(server_stop(s), 0);
@@ -221,8 +206,8 @@ START_TEST(a_rate_claim_lowers_the_rate_and_never_raises_it)
 {
 	struct server *s = server_start("--server.publish_rate=5",
 	    "--server.publish_burst=20", NULL);
-	char *slow = token_of("ann", "\"rate\":0.25"), *full = token_of("ann", ""),
-	    *greedy = token_of("bob", "\"rate\":1000000");
+	char *slow = token_below_a("ann", "\"rate\":0.25"), *full = token_below_a("ann", ""),
+	    *greedy = token_below_a("bob", "\"rate\":1000000");
 	struct answer *a;
 	int taken = 0;
 
@@ -264,7 +249,7 @@ START_TEST(a_rate_that_is_no_number_above_0_is_a_token_that_is_refused)
 		/* libjwt does not sign what it cannot read. */
 		if (strcmp(bad[i], "1e999") == 0)
 			continue;
-		a = publish_as(s, token_of("ann", fmt("\"rate\":%s", bad[i])), 1);
+		a = publish_as(s, token_below_a("ann", fmt("\"rate\":%s", bad[i])), 1);
 		is_problem(a, 401, "token_invalid", "", bad[i]);
 		ck_assert_msg(strstr(read_whole(s->log), fmt("ref=%s", text_at(body_json(a),
 		    "ref"))) != NULL, "%s: no line", bad[i]);
@@ -272,7 +257,7 @@ START_TEST(a_rate_that_is_no_number_above_0_is_a_token_that_is_refused)
 	ck_assert_ptr_nonnull(strstr(read_whole(s->log), "rate in claim fanfare is not a "
 	    "number of events a second"));
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-		a = publish_as(s, token_of(good[i], fmt("\"rate\":%s", good[i])), 1);
+		a = publish_as(s, token_below_a(good[i], fmt("\"rate\":%s", good[i])), 1);
 		ck_assert_msg(a->status == 200, "%s: %s", good[i], a->body);
 	}
 	ck_assert_int_eq(server_stop(s), 0);
@@ -294,7 +279,7 @@ START_TEST(a_rate_is_minted_and_explained)
 	ck_assert_msg(strstr(said, "\"rate\":0.5") != NULL, "%s", said);
 	ck_assert_msg(strstr(said, "publish 0.5 events a second") != NULL, "%s", said);
 	ck_assert_int_eq(program_run(&said, NULL, NULL, "explain", "-c", conf,
-	    token_of("ann", "\"rate\":\"fast\""), NULL), 1);
+	    token_below_a("ann", "\"rate\":\"fast\""), NULL), 1);
 	ck_assert_msg(strstr(said, "rate in claim fanfare is not a number") != NULL, "%s",
 	    said);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -330,7 +315,7 @@ END_TEST
 START_TEST(what_the_log_did_not_take_costs_nothing)
 {
 	struct server *s = server_start(NULL, NULL);
-	char *slow = token_of("ann", "\"rate\":0.001");
+	char *slow = token_below_a("ann", "\"rate\":0.001");
 	sqlite3 *db;
 
 	ck_assert_int_eq(sqlite3_open(s->store, &db), SQLITE_OK);

@@ -183,6 +183,9 @@ int64_t		 id_seq(const char *id);	/* checks the shape of the id */
 char		*token(const char *key, const char *claims);
 /* With exp `seconds` from now and grants for these patterns (NULL = none). */
 char		*token_for(int64_t seconds, const char *pub, const char *sub);
+/* For ten minutes, of this sub, for all below a/, with more members in its grants. */
+char		*token_below_a(const char *sub, const char *more);
+char		*bearing(const char *credential);	/* the header's line */
 
 /* ---- text/event-stream ---- */
 

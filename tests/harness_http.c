@@ -581,3 +581,17 @@ token_for(int64_t seconds, const char *pub, const char *sub)
 	    (long long)(wall_s() + seconds), pub ? "\"" : "", pub ? pub : "",
 	    pub ? "\"" : "", sub ? "\"" : "", sub ? sub : "", sub ? "\"" : ""));
 }
+
+char *
+token_below_a(const char *sub, const char *more)
+{
+	return token(HOUSE_KEY, fmt("{\"exp\":%lld,\"sub\":\"%s\",\"fanfare\":{\"publish\":"
+	    "[\"a/**\"],\"subscribe\":[\"a/**\"]%s%s}}", (long long)(wall_s() + 600), sub,
+	    *more != '\0' ? "," : "", more));
+}
+
+char *
+bearing(const char *credential)
+{
+	return fmt(BEARER "%s\r\n", credential);
+}
