@@ -24,12 +24,13 @@
 #include "clock.h"
 #include "hub.h"
 #include "log.h"
+#include "log_folder.h"
 #include "metrics.h"
 #include "shard.h"
 #include "store.h"
 #include "suite.h"
 
-static char dir[64], path[96];
+static char dir[LOG_FOLDER_SIZE], path[LOG_PATH_SIZE];
 static struct store *st;
 static struct hub *hub;
 static struct store_conf sconf;
@@ -75,9 +76,7 @@ static void
 set_up(void)
 {
 	log_init(LOG_ERROR, false);
-	snprintf(dir, sizeof(dir), "/tmp/fanfare-engine-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/log.db", dir);
+	log_folder_make(dir, path);
 	sconf = (struct store_conf){
 		.path = path, .max_queue_bytes = 64 << 20,
 		.max_page_bytes_total = 64 << 20,
@@ -94,16 +93,9 @@ set_up(void)
 static void
 tear_down(void)
 {
-	static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
-	char name[128];
-
 	if (st != NULL)
 		close_engine();
-	for (size_t i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-		unlink(name);
-	}
-	rmdir(dir);
+	log_folder_remove(dir, path);
 }
 
 /* --- publishing --- */

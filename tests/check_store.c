@@ -20,10 +20,11 @@
 
 #include "clock.h"
 #include "log.h"
+#include "log_folder.h"
 #include "store.h"
 #include "suite.h"
 
-static char dir[64], path[96];
+static char dir[LOG_FOLDER_SIZE], path[LOG_PATH_SIZE];
 static struct store *st;
 static struct store_conf conf;
 
@@ -67,9 +68,7 @@ static void
 set_up(void)
 {
 	log_init(LOG_ERROR, false);
-	snprintf(dir, sizeof(dir), "/tmp/fanfare-store-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/log.db", dir);
+	log_folder_make(dir, path);
 	conf = (struct store_conf){
 		.path = path, .sync_full = false,
 		.max_queue_bytes = 64 << 20, .max_page_bytes_total = 64 << 20,
@@ -78,24 +77,11 @@ set_up(void)
 }
 
 static void
-remove_store(void)
-{
-	static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
-	char name[128];
-
-	for (size_t i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-		unlink(name);
-	}
-}
-
-static void
 tear_down(void)
 {
 	if (st != NULL)
 		close_store();
-	remove_store();
-	rmdir(dir);
+	log_folder_remove(dir, path);
 }
 
 /* --- publish and wait --- */
@@ -533,7 +519,7 @@ START_TEST(D5_a_wiped_log_knows_no_cursor_of_the_old_one)
 	old = store_head(st);
 	ck_assert(store_cursor_is_good(st, old));
 	close_store();
-	remove_store();
+	log_remove(path);
 	open_store();
 	publish("a", "x");
 	publish("a", "x");
@@ -557,7 +543,7 @@ START_TEST(D5_a_log_rolled_back_to_a_copy_refuses_cursors_from_after_the_copy)
 	publish_n("a", "x", 30, NULL);
 	later = store_head(st);
 	close_store();
-	remove_store();
+	log_remove(path);
 	snprintf(cmd, sizeof(cmd), "mv %s.copy %s", path, path);
 	ck_assert_int_eq(system(cmd), 0);
 	open_store();

@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 
 #include "log.h"
+#include "log_folder.h"
 #include "sql_text.h"
 #include "store.h"
 #include "store_tools.h"
@@ -20,7 +21,7 @@
 
 #define NOW	INT64_C(1750000000000)
 
-static char dir[64], path[96];
+static char dir[LOG_FOLDER_SIZE], path[LOG_PATH_SIZE];
 static struct store *st;
 static struct store_conf conf;
 
@@ -73,9 +74,7 @@ static void
 set_up(void)
 {
 	log_init(LOG_ERROR, false);
-	snprintf(dir, sizeof(dir), "/tmp/fanfare-store-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/log.db", dir);
+	log_folder_make(dir, path);
 	conf = (struct store_conf){
 		.path = path, .sync_full = false,
 		.max_queue_bytes = 64 << 20, .max_page_bytes_total = 64 << 20,
@@ -85,16 +84,9 @@ set_up(void)
 static void
 tear_down(void)
 {
-	static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
-	char name[128];
-
 	if (st != NULL)
 		close_store();
-	for (size_t i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-		unlink(name);
-	}
-	rmdir(dir);
+	log_folder_remove(dir, path);
 }
 
 static void
