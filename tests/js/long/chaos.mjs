@@ -128,7 +128,15 @@ for (const name of BROWSERS) test(`${name}: ${SECONDS} s of chaos cost no handle
 	}
 	going = false;
 	await publishing;
-	await s.publish(last.map((n, i) => ({ topic: `c/${i}`, data: n + 1 })));
+
+	// Who follows from now on may not have begun when the first of these comes.
+	let rounds = 0, published = 0;
+	const round = async () => {
+		published = Date.now();
+		rounds++;
+		await s.publish(last.map((n, i) => ({ topic: `c/${i}`, data: n + rounds })));
+	};
+	await round();
 
 	let handlers = 0, events = 0;
 	for (const tab of tabs) {
@@ -138,9 +146,13 @@ for (const name of BROWSERS) test(`${name}: ${SECONDS} s of chaos cost no handle
 			const follows = (i) => ['**', 'c/*', `c/${i}`].includes(sub.topic);
 			const isDone = async () => {
 				sub = (await ends())[n];
-				return last.every((e, i) => !follows(i) || sub.got.some(([t, d]) => t === `c/${i}` && d === e + 1));
+				const isAtEnd = last.every((n, i) => !follows(i) || sub.got.some(([t, d]) => t === `c/${i}` && d > n));
+
+				if (!isAtEnd && first === undefined && Date.now() - published > 2000)
+					await round();
+				return isAtEnd;
 			};
-			await until(`${n} (${JSON.stringify([sub?.topic, first])}) has the last event`, isDone, 60000).catch(async (e) => {
+			await until(`${n} (${JSON.stringify([sub?.topic, first])}) has an event of the end`, isDone, 60000).catch(async (e) => {
 				throw Error(`SEED=${seed} ${e.message}: ${JSON.stringify([sub.topic, sub.options, sub.got.slice(-3), last, await tab.page.evaluate(() => live.state)])}`);
 			});
 			assert.equal(sub.gaps, 0, `SEED=${seed} ${n} of ${sub.topic}: gaps`);
