@@ -362,12 +362,13 @@ START_TEST(verify_changes_nothing_and_reads_where_nothing_may_be_written)
 	ck_assert_int_eq(chmod(dir, 0500), 0);
 	sum = fmt("cksum < %s > %s/sum", copy, test_dir());
 	ck_assert_int_eq(system(sum), 0);
-	/* Root may write anywhere; somebody else may not. */
+	/* Root may write anywhere; somebody else may not, nor come into root's house. */
 	if (geteuid() == 0) {
-		ck_assert_int_eq(system(fmt("chmod 755 %s %s/.. && chown -R 65534 %s",
-		    test_dir(), test_dir(), dir)), 0);
-		p = popen(fmt("setpriv --reuid 65534 --clear-groups " CLEAN_ENV
-		    "%s verify %s 2>&1", getenv("FANFARE_BIN"), copy), "r");
+		ck_assert_int_eq(system(fmt("chmod 755 %s %s/.. && chown -R 65534 %s && "
+		    "install -m 755 %s %s/fanfare", test_dir(), test_dir(), dir,
+		    getenv("FANFARE_BIN"), test_dir())), 0);
+		p = popen(fmt("cd / && setpriv --reuid 65534 --clear-groups " CLEAN_ENV
+		    "%s/fanfare verify %s 2>&1", test_dir(), copy), "r");
 		ck_assert_ptr_nonnull(p);
 		said = fmt("%500s", "");
 		said[fread(said, 1, 500, p)] = '\0';
