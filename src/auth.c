@@ -99,6 +99,17 @@ auth_patterns_fini(struct auth_patterns *l)
 	free(l->v);
 }
 
+bool
+auth_patterns_cover(const struct auth_patterns *l, const char *asked, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (topic_covers(l->v[i].p, l->v[i].len, asked, len))
+			return true;
+	return false;
+}
+
 struct auth_grants *
 auth_grants_new(void)
 {
@@ -137,156 +148,6 @@ auth_grants_unref(struct auth_grants *g)
 	free(g);
 }
 
-/* Rules */
-
-static const char *
-claim_value(const struct auth_grants *g, const char *name, size_t len)
-{
-	size_t i;
-
-	if (g == NULL)
-		return "x";
-	for (i = 0; i < g->n_claims; i++)
-		if (strlen(g->claims[i].name) == len &&
-		    memcmp(g->claims[i].name, name, len) == 0)
-			return g->claims[i].value;
-	return NULL;
-}
-
-bool
-auth_rule_expand(const struct auth_pattern *rule, const struct auth_grants *g,
-    char out[TOPIC_MAX_BYTES], size_t *len)
-{
-	const char *p = rule->p, *end = rule->p + rule->len, *piece;
-	size_t n, at = 0;
-
-	/* rule_check() saw to it that braces come in pairs. */
-	while (p < end) {
-		if (*p == '{') {
-			n = strcspn(p + 1, "}");
-			if ((piece = claim_value(g, p + 1, n)) == NULL)
-				return false;
-			p += n + 2;
-			n = strlen(piece);
-		} else {
-			piece = p;
-			n = strcspn(p, "{");
-			p += n;
-		}
-		if (n > TOPIC_MAX_BYTES - at)
-			return false;
-		memcpy(out + at, piece, n);
-		at += n;
-	}
-	*len = at;
-	return true;
-}
-
-static bool
-list_has(const struct auth_patterns *l, const char *p, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		if (l->v[i].len == len && memcmp(l->v[i].p, p, len) == 0)
-			return true;
-	return false;
-}
-
-/* Is this rule sound?  Remembers the claims it names. */
-static int
-rule_check(struct auth *a, const char *from, const struct auth_pattern *rule, char *err,
-    size_t size)
-{
-	char sample[TOPIC_MAX_BYTES];
-	const char *p, *why;
-	size_t len;
-
-	for (p = rule->p; (p += strcspn(p, "{}"))[0] != '\0'; p += len + 2) {
-		len = strcspn(p + 1, "{}");
-		if (p[0] != '{' || len == 0 || p[len + 1] != '}' ||
-		    (p > rule->p && p[-1] != '/') ||
-		    (p[len + 2] != '/' && p[len + 2] != '\0'))
-			return auth_say(err, size, "%s: \"%s\": {claim} must be a "
-			    "whole segment, as in user/{sub}/**", from, rule->p);
-		if (!list_has(&a->claim_names, p + 1, len) &&
-		    auth_patterns_add(&a->claim_names, p + 1, len) == -1)
-			return auth_say(err, size, "%s: out of memory", from);
-	}
-	why = "is too long";
-	if (!auth_rule_expand(rule, NULL, sample, &len) ||
-	    topic_classify(sample, len, &why) == TOPIC_INVALID)
-		return auth_say(err, size, "%s: the topic \"%s\" %s", from,
-		    rule->p, why);
-	return 0;
-}
-
-static int
-public_check(const struct auth_pattern *rule, char *err, size_t size)
-{
-	const char *p, *end, *why;
-
-	if (topic_classify(rule->p, rule->len, &why) == TOPIC_INVALID)
-		return auth_say(err, size, "topics.public: the topic \"%s\" %s",
-		    rule->p, why);
-	/* It would be legal, and stand for the braces themselves. */
-	for (p = rule->p; p != NULL; p = end == NULL ? NULL : end + 1) {
-		end = strchr(p, '/');
-		if (p[0] == '{' && (end != NULL ? end[-1] :
-		    p[strlen(p) - 1]) == '}')
-			return auth_say(err, size, "topics.public: \"%s\" names a "
-			    "claim, but readers without a token have none: it "
-			    "belongs into topics.authenticated", rule->p);
-	}
-	return 0;
-}
-
-static int
-load_rule_list(struct auth *a, const char *from, struct auth_patterns *out,
-    const char *const *list, char *err, size_t size)
-{
-	const char *const *s;
-
-	for (s = list; s != NULL && *s != NULL; s++)
-		if (auth_patterns_add(out, *s, strlen(*s)) == -1)
-			return auth_say(err, size, "%s: out of memory", from);
-		else if (rule_check(a, from, &out->v[out->n - 1], err, size) == -1)
-			return -1;
-	return 0;
-}
-
-static int
-load_rules(struct auth *a, const struct auth_conf *c, char *err, size_t size)
-{
-	const char *const *s;
-	char from[64];
-	size_t i;
-
-	for (s = c->public_topics; s != NULL && *s != NULL; s++)
-		if (auth_patterns_add(&a->public, *s, strlen(*s)) == -1)
-			return auth_say(err, size, "topics.public: out of memory");
-		else if (public_check(&a->public.v[a->public.n - 1], err, size) ==
-		    -1)
-			return -1;
-	for (i = 0; i < a->n_issuers; i++) {
-		s = i == 0 ? c->house.topics : c->issuers[i - 1].topics;
-		a->issuers[i].has_rules = s != NULL;
-		(void)snprintf(from, sizeof from, "%s.topics",
-		    a->issuers[i].section);
-		if (load_rule_list(a, from, &a->issuers[i].rules, s, err, size) ==
-		    -1)
-			return -1;
-	}
-	return load_rule_list(a, "topics.authenticated", &a->rules,
-	    c->authenticated_topics, err, size);
-}
-
-const struct auth_patterns *
-auth_rules_of(const struct auth *a, const struct auth_issuer *is)
-{
-	return is->has_rules ? &is->rules : &a->rules;
-}
-
 /* Building */
 
 struct auth *
@@ -307,7 +168,7 @@ auth_new(const struct auth_conf *c, char *err, size_t err_size)
 	}
 	if (auth_load_api_keys(a, c, err, err_size) == -1 ||
 	    auth_load_issuers(a, c, err, err_size) == -1 ||
-	    load_rules(a, c, err, err_size) == -1)
+	    auth_load_rules(a, c, err, err_size) == -1)
 		goto fail;
 	if (a->n_api_keys == 0 && a->n_issuers == 0 && !c->allow_none) {
 		(void)auth_say(err, err_size, "no key at all, so nobody could "
@@ -626,22 +487,11 @@ auth_identity_fini(struct auth_identity *id)
 
 /* Questions */
 
-static bool
-list_covers(const struct auth_patterns *l, const char *asked, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		if (topic_covers(l->v[i].p, l->v[i].len, asked, len))
-			return true;
-	return false;
-}
-
 bool
 auth_reaches_all(const struct auth_identity *id)
 {
-	return id->is_api_key && list_covers(&id->grants->publish, "**", 2) &&
-	    list_covers(&id->grants->subscribe, "**", 2);
+	return id->is_api_key && auth_patterns_cover(&id->grants->publish, "**", 2) &&
+	    auth_patterns_cover(&id->grants->subscribe, "**", 2);
 }
 
 bool
@@ -667,19 +517,7 @@ bool
 auth_is_public(const struct auth *a, const char *topic, size_t len)
 {
 	return topic_classify(topic, len, NULL) != TOPIC_INVALID &&
-	    list_covers(&a->public, topic, len);
-}
-
-/* The section of that name, for grants that may come from an older struct auth. */
-static const struct auth_issuer *
-find_section(const struct auth *a, const char *section)
-{
-	size_t i;
-
-	for (i = 0; i < a->n_issuers; i++)
-		if (strcmp(a->issuers[i].section, section) == 0)
-			return &a->issuers[i];
-	return NULL;
+	    auth_patterns_cover(&a->public, topic, len);
 }
 
 /* The rules of its section: for those with a token that says who they are. */
@@ -693,7 +531,7 @@ rules_cover(const struct auth *a, const struct auth_grants *g, const char *asked
 	size_t i, n;
 
 	if (g->is_api_key || g->sub == NULL || g->issuer == NULL ||
-	    (is = find_section(a, g->issuer)) == NULL)
+	    (is = auth_find_section(a, g->issuer)) == NULL)
 		return false;
 	rules = auth_rules_of(a, is);
 	for (i = 0; i < rules->n; i++)
@@ -709,10 +547,10 @@ auth_may_subscribe(const struct auth *a, const struct auth_identity *id,
 {
 	if (topic_classify(topic, len, NULL) == TOPIC_INVALID)
 		return false;
-	if (list_covers(&a->public, topic, len))
+	if (auth_patterns_cover(&a->public, topic, len))
 		return true;
 	if (id == NULL || id->grants == NULL)
 		return false;
-	return list_covers(&id->grants->subscribe, topic, len) ||
+	return auth_patterns_cover(&id->grants->subscribe, topic, len) ||
 	    rules_cover(a, id->grants, topic, len);
 }

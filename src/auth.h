@@ -144,10 +144,23 @@ int64_t	auth_longest_life(const struct auth *a);
 size_t	auth_key_ids(const struct auth *a, uint64_t *out, size_t max);
 /* Is this key_id one of those? */
 bool		 auth_has_key(const struct auth *a, uint64_t key_id);
+/*
+ * Rules that let somebody read have ids too: topics.public has one, and the rules of each
+ * section.  After a reload (auth_inherit()) an id is the same iff the new rules open all
+ * that the old ones did; it never equals another.
+ */
+size_t	auth_rule_ids(const struct auth *a, uint64_t *out, size_t max);
+bool	auth_has_rules(const struct auth *a, uint64_t rules_id);
+/* What it takes that `id` (NULL: nobody) may read these, which it may: a key_id, and two
+ * ids of rules; 0: not needed. */
+#define AUTH_GROUNDS	3
+void	auth_grounds(const struct auth *a, const struct auth_identity *id,
+	    const struct topics *t, uint64_t out[AUTH_GROUNDS]);
 /* Forget tokens that a key vouched for which is gone.  0, or -1: no memory. */
 int	auth_cache_keep(struct auth *a);
-/* What was fetched for `old` counts for `a` too, where both name the same URL. */
-void	auth_inherit(struct auth *a, const struct auth *old);
+/* What was fetched for `old` counts for `a` too, where both name the same URL; and rules
+ * that open all that its did have the same id; false: some open less. */
+bool	auth_inherit(struct auth *a, const struct auth *old);
 /* The state of each JWKS that is fetched, as lines of /metrics. */
 void	auth_render_metrics(const struct auth *a, struct buf *b);
 

@@ -2,6 +2,7 @@
  * auth_internal.h - what the files of this room share.
  *
  * auth.c		what an identity may do; the cache; the public face
+ * auth_rules.c		the rules that let people read
  * auth_keys.c		from configuration to keys that can be trusted
  * auth_api_keys.c	API keys
  * auth_file.c		files that hold keys
@@ -110,6 +111,7 @@ struct auth_issuer {
 	bool		 reads_only;
 	bool		 has_rules;	/* its own; else those of struct auth */
 	struct auth_patterns rules;
+	uint64_t	 rules_id;	/* of those that count for it */
 };
 
 struct auth_claim {
@@ -173,6 +175,7 @@ struct auth {
 	struct auth_issuer *issuers;	/* [0] is the house, `[auth]` */
 	size_t		 n_issuers;	/* 0: no tokens at all */
 	struct auth_patterns public;
+	uint64_t	 public_id;
 	struct auth_patterns rules;	/* topics.authenticated, with {claim} */
 	struct auth_patterns claim_names;	/* named by any rule, each once */
 	struct auth_cache cache;
@@ -201,16 +204,12 @@ int	auth_say(char *err, size_t size, const char *fmt, ...)
 /* auth.c */
 int	auth_patterns_add(struct auth_patterns *l, const char *p, size_t len);
 void	auth_patterns_fini(struct auth_patterns *l);
+/* Does one of them cover all of this topic or pattern? */
+bool	auth_patterns_cover(const struct auth_patterns *l, const char *asked,
+	    size_t len);
 struct auth_grants	*auth_grants_new(void);
 struct auth_grants	*auth_grants_ref(struct auth_grants *g);
 void	auth_grants_unref(struct auth_grants *g);
-/* Put the claims of `g` into a rule, as bytes of `out`; g == NULL puts an "x" for
- * each.  False when a claim is not there or the result is too long. */
-bool	auth_rule_expand(const struct auth_pattern *rule,
-	    const struct auth_grants *g, char out[TOPIC_MAX_BYTES], size_t *len);
-/* The rules for tokens of this issuer. */
-const struct auth_patterns *auth_rules_of(const struct auth *a,
-	    const struct auth_issuer *is);
 /* May `g` still be used so at now_ms?  0, or -1 and *r. */
 int	auth_judge_time(const struct auth_issuer *is, const struct auth_grants *g,
 	    enum auth_use use, int64_t now_ms, struct auth_refusal *r);
@@ -230,6 +229,24 @@ int	auth_identify(struct auth_identity *id, struct auth_grants *g,
 /* "3 minutes", for a time that is not negative. */
 #define AUTH_SPAN_SIZE	48
 void	auth_format_span(char out[AUTH_SPAN_SIZE], int64_t ms);
+
+/* auth_rules.c */
+/* The rules of `c`, into `a`, which has its issuers.  0, or -1 and `err`. */
+int	auth_load_rules(struct auth *a, const struct auth_conf *c, char *err,
+	    size_t size);
+/* Put the claims of `g` into a rule, as bytes of `out`; g == NULL puts an "x" for
+ * each.  False when a claim is not there or the result is too long. */
+bool	auth_rule_expand(const struct auth_pattern *rule,
+	    const struct auth_grants *g, char out[TOPIC_MAX_BYTES], size_t *len);
+/* The rules for tokens of this issuer. */
+const struct auth_patterns *auth_rules_of(const struct auth *a,
+	    const struct auth_issuer *is);
+/* The section of that name, of grants that may come from an older struct auth.  NULL:
+ * it is gone. */
+const struct auth_issuer *auth_find_section(const struct auth *a,
+	    const char *section);
+/* See auth_rule_ids().  False: some id is another one, for rules were taken away. */
+bool	auth_inherit_rules(struct auth *a, const struct auth *old);
 
 /* auth_keys.c */
 const char *auth_alg_name(enum auth_alg alg);

@@ -108,7 +108,7 @@ find_source(const struct auth *a, const char *url)
 	return NULL;
 }
 
-void
+bool
 auth_inherit(struct auth *a, const struct auth *old)
 {
 	struct auth_source *so, *theirs;
@@ -123,6 +123,7 @@ auth_inherit(struct auth *a, const struct auth *old)
 		a->issuers[i].source = theirs;
 		source_unref(so);
 	}
+	return auth_inherit_rules(a, old);
 }
 
 /* Loading */

@@ -329,19 +329,21 @@ http_serve(struct http *h, int fd, bool admin, bool kept)
 	return 0;
 }
 
-/* End streams whose key `a` does not have.  0, or -1: no memory. */
+/* End streams that rest on a key or on rules that `a` does not have.  0, or -1: no
+ * memory. */
 static int
-keep_keys(struct http *h, const struct auth *a)
+keep_grounds(struct http *h, const struct auth *a)
 {
-	size_t n = auth_key_ids(a, NULL, 0);
-	uint64_t *ids = calloc(n > 0 ? n : 1, sizeof(*ids));
+	size_t keys = auth_key_ids(a, NULL, 0), rules = auth_rule_ids(a, NULL, 0);
+	uint64_t *ids = calloc(keys + rules, sizeof(*ids));
 	int r;
 
 	if (ids == NULL)
 		return -1;
-	(void)auth_key_ids(a, ids, n);
-	r = hub_keep_keys(h->conf.hub, ids, n);
-	h->keys_told += r == 0;
+	(void)auth_key_ids(a, ids, keys);
+	(void)auth_rule_ids(a, ids + keys, rules);
+	r = hub_keep_grounds(h->conf.hub, ids, keys + rules);
+	h->grounds_told += r == 0;
 	free(ids);
 	return r;
 }
@@ -352,7 +354,7 @@ static void
 follow_keys(struct http *h)
 {
 	if (!h->keys_changed || auth_cache_keep(h->auth) == -1 ||
-	    keep_keys(h, h->auth) == -1)
+	    keep_grounds(h, h->auth) == -1)
 		return;
 	h->keys_changed = false;
 }
@@ -360,9 +362,10 @@ follow_keys(struct http *h)
 static void
 take_reload(struct http *h, struct auth *auth)
 {
-	auth_inherit(auth, h->auth);
+	bool open_less = !auth_inherit(auth, h->auth);
+
 	/* First, for a key that is gone must not leave streams behind. */
-	if (keep_keys(h, auth) == -1) {
+	if (keep_grounds(h, auth) == -1) {
 		log_warnx("http: reload: no memory; the old keys stay");
 		auth_free(auth);
 		return;
@@ -371,7 +374,9 @@ take_reload(struct http *h, struct auth *auth)
 	h->auth = auth;
 	auth_fetch_watch(h->fetch, auth);
 	auth_pool_look(h->pool, auth);
-	log_info("http: keys and topic rules are reloaded");
+	log_info("http: keys and topic rules are reloaded%s", open_less ?
+	    "; streams that rest on rules which open less now come back to be judged anew" :
+	    "");
 }
 
 static void

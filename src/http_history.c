@@ -225,7 +225,7 @@ history_run(struct request *rq)
 	if (rq->job == NULL)
 		return begin_page(rq);
 	/* While the page was read. */
-	if (rq->keys_told != rq->http->keys_told && rq_is_revoked(rq))
+	if (rq->grounds_told != rq->http->grounds_told && rq_is_revoked(rq))
 		return rq_problem(rq, PROBLEM_TOKEN_INVALID, "the token was revoked",
 		    NULL, NULL);
 	return answer_page(rq);

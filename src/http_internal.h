@@ -96,7 +96,7 @@ struct http {
 	struct rates	*rates;
 	struct refusals	 refusals;
 	size_t		 page_bytes;	/* of /history, not yet sent */
-	uint64_t	 keys_told;	/* how often they were; also of revocations */
+	uint64_t	 grounds_told;	/* how often they were; also of revocations */
 	struct auth_revoked *revoked;
 	TAILQ_HEAD(, control) resting;	/* until their time has come */
 	size_t		 ncontrols[2];	/* of http_control.c: who revoke; who list */
@@ -164,7 +164,7 @@ struct request {
 	uint64_t		 retry_after;	/* s, of a 429 or 503; 0: the usual */
 	struct auth_identity	 id;
 	bool			 has_id;
-	uint64_t		 keys_told;	/* as of when `id` was verified */
+	uint64_t		 grounds_told;	/* as of when `id` was verified */
 	uint64_t		 revoked_number;	/* the same */
 	struct auth_wait	 wait;		/* for a token to be judged */
 	/* publish */

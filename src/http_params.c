@@ -112,7 +112,7 @@ rq_verify(struct request *rq, enum auth_use use, enum answer *a)
 		if (rq->id.is_api_key)
 			hint_key_in_address(rq, cred);
 		rq->has_id = true;
-		rq->keys_told = h->keys_told;
+		rq->grounds_told = h->grounds_told;
 		return true;
 	}
 	switch (p) {

@@ -190,7 +190,7 @@ answer_append(struct request *rq)
 static bool
 still_may(struct request *rq, enum answer *a)
 {
-	if (rq->has_id && rq->keys_told == rq->http->keys_told &&
+	if (rq->has_id && rq->grounds_told == rq->http->grounds_told &&
 	    (rq->id.exp_ms == 0 || clock_wall_ms() < rq->id.exp_ms))
 		return true;
 	auth_identity_fini(&rq->id);

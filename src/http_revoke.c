@@ -160,7 +160,7 @@ begin_revoke(struct request *rq)
 		free(ap);
 		return a;
 	}
-	rq->http->keys_told++;
+	rq->http->grounds_told++;
 	c->until_ms = clock_mono_ms() + SECOND_MS - now % SECOND_MS + CLOCKS_MS;
 	control_walk(c, rq->http);
 	ap->bytes = sizeof(*ap);
@@ -198,7 +198,7 @@ refuse_revoke(struct request *rq, enum append_result why)
 static bool
 still_may(struct request *rq, enum answer *a)
 {
-	if (rq->has_id && rq->keys_told == rq->http->keys_told)
+	if (rq->has_id && rq->grounds_told == rq->http->grounds_told)
 		return true;
 	if (rq->has_id)
 		auth_identity_fini(&rq->id);

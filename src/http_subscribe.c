@@ -103,6 +103,23 @@ refuse_admission(struct request *rq, enum admitted why)
 	return refuse_stream(rq, CLOSE_OVERLOAD);
 }
 
+_Static_assert((int)STREAM_GROUNDS == AUTH_GROUNDS, "one for each");
+
+static enum stream_loss
+what_is_lost(const struct request *rq, const struct stream_ask *ask)
+{
+	const struct auth *a = rq->http->auth;
+
+	if (ask->grounds[0] != 0 && !auth_has_key(a, ask->grounds[0]))
+		return LOST_KEY;
+	if (rq_is_revoked(rq))
+		return LOST_TOKEN;
+	for (size_t i = 1; i < STREAM_GROUNDS; i++)
+		if (ask->grounds[i] != 0 && !auth_has_rules(a, ask->grounds[i]))
+			return LOST_RULES;
+	return LOST_NOTHING;
+}
+
 /* The head is on the wire. */
 static void
 take_socket(void *arg, int fd)
@@ -115,9 +132,8 @@ take_socket(void *arg, int fd)
 	deadline_begin(rq, PHASE_GONE);
 	s->fd = fd;
 	/* A head can take its time to leave, and the shards have been told already. */
-	if (s->ask.key_id != 0 && rq->keys_told != rq->http->keys_told)
-		s->ask.revoked = !auth_has_key(rq->http->auth, s->ask.key_id) ?
-		    STREAM_KEY_GONE : rq_is_revoked(rq) ? STREAM_REVOKED : NULL;
+	if (rq->grounds_told != rq->http->grounds_told)
+		s->ask.lost = what_is_lost(rq, &s->ask);
 	hub_adopt(rq->http->conf.hub, s);
 }
 
@@ -202,10 +218,11 @@ subscribe_run(struct request *rq)
 			    "the token has expired; get a new one", NULL, NULL);
 		}
 		ask.expires_ms = rq->id.expires_ms;
-		ask.key_id = rq->id.key_id;
 		/* A server reads as many topics as it likes by one API key. */
 		ask.guest.principal = rq->id.is_api_key ? 0 : rq->id.principal;
 	}
+	auth_grounds(rq->http->auth, rq->has_id ? &rq->id : NULL, ask.topics,
+	    ask.grounds);
 	ask.envelope = format == 1;
 	ask.visible_heartbeat = beat == 2;
 	ask.replay = replay;

@@ -247,10 +247,10 @@ hub_is_draining(const struct hub *h)
 }
 
 int
-hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n)
+hub_keep_grounds(struct hub *h, const uint64_t *ids, size_t n)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (shard_keep_keys(h->shards[i], ids, n) == -1)
+		if (shard_keep_grounds(h->shards[i], ids, n) == -1)
 			return -1;
 	return 0;
 }

@@ -48,8 +48,9 @@ void		 hub_adopt(struct hub *h, struct stream *s);
 
 void		 hub_drain(struct hub *h, int64_t over_ms);
 bool		 hub_is_draining(const struct hub *h);
-/* End the streams that lean on other keys.  0; or -1 (no memory): some may stay. */
-int		 hub_keep_keys(struct hub *h, const uint64_t *ids, size_t n);
+/* End the streams that rest on other keys or rules.  0; or -1 (no memory): some may
+ * stay. */
+int		 hub_keep_grounds(struct hub *h, const uint64_t *ids, size_t n);
 
 /* Takes a walk over the streams of all shards, made for hub_shards() of them. */
 struct walk;

@@ -44,7 +44,7 @@
 					 * for each slow reader */
 
 enum shard_msg { SHARD_NEWS, SHARD_SKIP, SHARD_ADOPT, SHARD_PAGE, SHARD_DRAIN,
-	SHARD_KEYS, SHARD_WALK, SHARD_STOP };
+	SHARD_GROUNDS, SHARD_WALK, SHARD_STOP };
 
 struct news {
 	struct msg	 msg;
@@ -52,7 +52,7 @@ struct news {
 	struct frame	*frames[];
 };
 
-struct keys {
+struct grounds {
 	struct msg	 msg;
 	size_t		 n;
 	uint64_t	 ids[];
@@ -342,8 +342,8 @@ adopt(struct shard *sh, struct stream *s)
 	if (sh->env.drain_until != 0)
 		stream_end(&sh->env, s, CLOSE_DRAIN, "the server is restarting",
 		    1000 + (int64_t)clock_random(4000));
-	else if (s->ask.revoked != NULL)
-		stream_end(&sh->env, s, CLOSE_REVOKED, s->ask.revoked, 0);
+	else
+		stream_lose(&sh->env, s, s->ask.lost);
 	retime(&sh->env, s);
 }
 
@@ -374,19 +374,27 @@ take_drain(struct shard *sh, int64_t over_ms)
 	}
 }
 
+static bool
+still_there(const struct grounds *g, uint64_t id)
+{
+	size_t i;
+
+	for (i = 0; i < g->n && g->ids[i] != id; i++)
+		;
+	return id == 0 || i < g->n;
+}
+
 static void
-take_keys(struct shard *sh, const struct keys *k)
+take_grounds(struct shard *sh, const struct grounds *g)
 {
 	struct stream *s;
-	bool found;
 
-	TAILQ_FOREACH(s, &sh->all, all) {
-		found = s->ask.key_id == 0;
-		for (size_t i = 0; i < k->n && !found; i++)
-			found = k->ids[i] == s->ask.key_id;
-		if (!found)
-			stream_end(&sh->env, s, CLOSE_REVOKED, STREAM_KEY_GONE, 0);
-	}
+	TAILQ_FOREACH(s, &sh->all, all)
+		if (!still_there(g, s->ask.grounds[0]))
+			stream_lose(&sh->env, s, LOST_KEY);
+		else if (!still_there(g, s->ask.grounds[1]) ||
+		    !still_there(g, s->ask.grounds[2]))
+			stream_lose(&sh->env, s, LOST_RULES);
 }
 
 static void
@@ -412,8 +420,8 @@ take_mail(struct shard *sh)
 		case SHARD_DRAIN:
 			take_drain(sh, sh->drain.over_ms);
 			break;
-		case SHARD_KEYS:
-			take_keys(sh, (struct keys *)m);
+		case SHARD_GROUNDS:
+			take_grounds(sh, (struct grounds *)m);
 			free(m);
 			break;
 		case SHARD_WALK:
@@ -641,7 +649,7 @@ sweep(struct shard *sh)
 		case SHARD_PAGE:
 			page_job_free((struct page_job *)m);
 			break;
-		case SHARD_KEYS:
+		case SHARD_GROUNDS:
 			free(m);
 			break;
 		case SHARD_WALK:
@@ -727,16 +735,16 @@ shard_drain(struct shard *sh, int64_t over_ms)
 }
 
 int
-shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n)
+shard_keep_grounds(struct shard *sh, const uint64_t *ids, size_t n)
 {
-	struct keys *k = calloc(1, sizeof(*k) + n * sizeof(ids[0]));
+	struct grounds *g = calloc(1, sizeof(*g) + n * sizeof(ids[0]));
 
-	if (k == NULL)
+	if (g == NULL)
 		return -1;
-	k->n = n;
+	g->n = n;
 	if (n > 0)
-		memcpy(k->ids, ids, n * sizeof(ids[0]));
-	post(sh, &k->msg, SHARD_KEYS);
+		memcpy(g->ids, ids, n * sizeof(ids[0]));
+	post(sh, &g->msg, SHARD_GROUNDS);
 	return 0;
 }
 

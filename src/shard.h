@@ -56,9 +56,9 @@ void	shard_load(struct shard *sh, struct frame **frames, size_t n,
 void	shard_adopt(struct shard *sh, struct stream *s);
 /* Tell all streams to go, spread over so long; later ones at once.  Once. */
 void	shard_drain(struct shard *sh, int64_t over_ms);
-/* End streams that lean on a key which is not one of these.  Copies.  0 or -1 (no
- * memory). */
-int	shard_keep_keys(struct shard *sh, const uint64_t *ids, size_t n);
+/* End streams that rest on a key or on rules which are none of these.  Copies.  0 or -1
+ * (no memory). */
+int	shard_keep_grounds(struct shard *sh, const uint64_t *ids, size_t n);
 
 /* Its part of a walk (walk.h), which it takes until that is done. */
 struct walk_part;

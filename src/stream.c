@@ -554,6 +554,25 @@ stream_end(struct stream_env *env, struct stream *s, enum close_reason why,
 	env->retime(env, s);
 }
 
+void
+stream_lose(struct stream_env *env, struct stream *s, enum stream_loss what)
+{
+	switch (what) {
+	case LOST_NOTHING:
+		break;
+	case LOST_KEY:
+		stream_end(env, s, CLOSE_REVOKED, "the key that vouched for it is gone", 0);
+		break;
+	case LOST_TOKEN:
+		stream_end(env, s, CLOSE_REVOKED, "the token was revoked", 0);
+		break;
+	case LOST_RULES:
+		stream_end(env, s, CLOSE_DRAIN, "the rules for topics have changed",
+		    1000 + (int64_t)clock_random(4000));
+		break;
+	}
+}
+
 /* 30 s before the end, or a tenth of what was left when it came. */
 static int64_t
 expiring_ms(const struct stream_env *env, const struct stream *s)

@@ -51,6 +51,16 @@ enum close_reason {
 	CLOSE_OVERLOAD, CLOSE_DRAIN,
 };
 
+#define STREAM_GROUNDS	3
+
+/* What can be taken from an open stream. */
+enum stream_loss {
+	LOST_NOTHING,
+	LOST_KEY,		/* that vouched for it */
+	LOST_TOKEN,		/* was revoked */
+	LOST_RULES,		/* open less now: it comes back, to be judged by the new */
+};
+
 /* What the http thread fills in.  What every write looks at stands first. */
 struct stream_ask {
 	int64_t		 expires_ms;	/* wall clock; 0 = never */
@@ -61,9 +71,9 @@ struct stream_ask {
 	uint64_t	 cursor;	/* seq, when good */
 	size_t		 replay;	/* 0: none */
 	int64_t		 since_ms;	/* wall clock; 0: none */
-	uint64_t	 key_id;	/* of the key that vouches; 0 = none needed */
-	/* Why its credential counts no more, since before it had a shard; or NULL. */
-	const char	*revoked;
+	/* What it rests on: ids of a key and of rules (auth.h has them); 0: not needed. */
+	uint64_t	 grounds[STREAM_GROUNDS];
+	enum stream_loss lost;		/* of them, before it had a shard */
 	char		 requested[64];	/* the cursor as sent, if it is printable */
 	struct guest	 guest;		/* whose limits it counts against */
 };
@@ -75,8 +85,6 @@ struct stream_who {
 	char		 text[];
 };
 
-#define STREAM_KEY_GONE	"the key that vouched for it is gone"
-#define STREAM_REVOKED	"the token was revoked"
 #define STREAM_INLINE	4
 
 /* In order of how often it is used: an event for a quiet stream touches what comes
@@ -182,6 +190,9 @@ void		 stream_write(struct stream_env *env, struct stream *s);
 void		 stream_fail(struct stream_env *env, struct stream *s, int error);
 /* The socket takes bytes again. */
 void		 stream_writable(struct stream_env *env, struct stream *s);
+/* End it, for it has lost what it rested on. */
+void		 stream_lose(struct stream_env *env, struct stream *s,
+		    enum stream_loss what);
 /* Say why and end it.  `retry_ms` 0: the usual. */
 void		 stream_end(struct stream_env *env, struct stream *s,
 		    enum close_reason why, const char *detail, int64_t retry_ms);

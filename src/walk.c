@@ -209,7 +209,7 @@ look(struct walk_part *p, struct stream_env *env, struct stream *s)
 	p->count++;
 	if (!p->walk->end)
 		return write_down(p, env, s);
-	stream_end(env, s, CLOSE_REVOKED, STREAM_REVOKED, 0);
+	stream_lose(env, s, LOST_TOKEN);
 	return COST_ROW;
 }
 

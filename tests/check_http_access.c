@@ -9,8 +9,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define NARROW_KEY "ffk_narrow0123456789abcdefghijklmnopqrstuvwxyzAB"
 
@@ -270,165 +268,6 @@ START_TEST(grace_holds_and_reopens_streams_but_never_publishes)
 	ck_assert_int_le(wall_s(), exp + 5);
 	is_problem(get(s, "/events?topic=a", bearing(jwt)), 401,
 	    "token_expired", "", "after grace");
-	ck_assert_int_eq(server_stop(s), 0);
-}
-END_TEST
-
-START_TEST(a_reload_ends_the_streams_whose_key_is_gone)
-{
-	static const char both[] = "one:" NARROW_KEY "1\ntwo:" NARROW_KEY "2\n";
-	static const char one[] = "one:" NARROW_KEY "1\n";
-	char *keys = fmt("%s/keys", test_dir());
-	struct stream *kept, *gone, *jwt;
-	struct server *s;
-
-	write_whole(keys, both, strlen(both));
-	s = server_start(fmt("--auth.api_keys_file=%s", keys), NULL);
-	kept = stream_open(s, "/events?topic=a", bearing(NARROW_KEY "1"));
-	gone = stream_open(s, "/events?topic=a", bearing(NARROW_KEY "2"));
-	jwt = stream_open(s, "/events?topic=a",
-	    bearing(token_for(600, NULL, "a")));
-	expect_live(kept, false);
-	expect_live(gone, false);
-	expect_live(jwt, false);
-	write_whole(keys, one, strlen(one));
-	server_signal(s, SIGHUP);
-	expect_close(gone, "revoked", SOON);
-	is_problem(get(s, "/events?topic=a", bearing(NARROW_KEY "2")), 401,
-	    "token_invalid", "", "a key that is gone");
-	publish(s, "a", "still here");
-	expect_event(kept, "message", "still here");
-	expect_event(jwt, "message", "still here");
-	/* A broken file changes nothing. */
-	write_whole(keys, "one\n", 4);
-	server_signal(s, SIGHUP);
-	ck_assert(stream_quiet(kept, 300));
-	expect_live(stream_open(s, "/events?topic=a", bearing(NARROW_KEY "1")),
-	    false);
-	ck_assert_int_eq(server_stop(s), 0);
-}
-END_TEST
-
-#define CROWDED	60
-
-/* A head waits behind answers that its client does not read, and the key goes: wherever
- * the head stood, no stream comes of it. */
-START_TEST(a_stream_whose_head_is_still_under_way_ends_with_its_key_too)
-{
-	static const char both[] = "one:" NARROW_KEY "1\ntwo:" NARROW_KEY "2\n";
-	static const char one[] = "one:" NARROW_KEY "1\n";
-	static const char before[] = "GET /healthz?live HTTP/1.1\r\nHost: x\r\n\r\n";
-	static const char last[] = "GET /events?topic=a HTTP/1.1\r\nHost: x\r\n"
-	    BEARER NARROW_KEY "2\r\n\r\n";
-	char *keys = fmt("%s/keys", test_dir()), *got[CROWDED];
-	size_t len[CROWDED] = { 0 }, size = 64 * 1024;
-	int narrow = narrow_socket(), fd[CROWDED], told = 0;
-	int64_t requests, seen = -1, end;
-	struct server *s;
-	ssize_t n;
-
-	write_whole(keys, both, strlen(both));
-	servers_given(&narrow, 1, NULL);
-	s = server_start(fmt("--auth.api_keys_file=%s", keys), NULL);
-	for (int i = 0; i < CROWDED; i++) {
-		char *rq = fmt("%s%s", repeat(before, 5 + (size_t)i), last);
-
-		got[i] = keep(calloc(1, size), free);
-		ck_assert_int_ne(fd[i] = dial(s->port, 1024), -1);
-		ck_assert_int_eq(send(fd[i], rq, strlen(rq), MSG_NOSIGNAL),
-		    (int)strlen(rq));
-	}
-	/* Until all are stuck; each look is a request itself. */
-	while ((requests = server_metric(s, "requests_total")) != seen + 1) {
-		seen = requests;
-		poll(NULL, 0, 100);
-	}
-	write_whole(keys, one, strlen(one));
-	server_signal(s, SIGHUP);
-	for (end = now_ms() + patience(SOON);
-	    strstr(read_whole(s->log), "are reloaded") == NULL; poll(NULL, 0, 20))
-		ck_assert_int_lt(now_ms(), end);
-	for (end = now_ms() + patience(SOON); told < CROWDED; poll(NULL, 0, 5))
-		for (int i = 0; i < CROWDED; i++) {
-			if (fd[i] == -1)
-				continue;
-			ck_assert_msg(now_ms() < end, "%d were told; then came %s",
-			    told, got[i] + (len[i] > 100 ? len[i] - 100 : 0));
-			if ((n = recv(fd[i], got[i] + len[i], size - 1 - len[i],
-			    0)) == -1)
-				continue;
-			len[i] += (size_t)n;
-			if (strstr(got[i], "\"revoked\"") == NULL &&
-			    strstr(got[i], "token_invalid") == NULL)
-				continue;
-			close(fd[i]);
-			fd[i] = -1;
-			told++;
-		}
-	close(narrow);
-	ck_assert_int_eq(server_stop(s), 0);
-}
-END_TEST
-
-/* The head of a publish alone, taken by the server. */
-static struct http *
-publish_head(struct server *s, const char *credential)
-{
-	struct http *h = http_open(s);
-	char *head = fmt("POST /publish?topic=a HTTP/1.1\r\nHost: x\r\n%s"
-	    "Content-Length: 4\r\n\r\n", credential);
-	int64_t before = server_metric(s, "requests_total"), now = before,
-	    looks = 0, end = now_ms() + patience(SOON);
-
-	ck_assert_int_eq(try_http_write(h, head, strlen(head)), 0);
-	/* Each look is a request itself. */
-	while (now <= before + looks) {
-		ck_assert_int_lt(now_ms(), end);
-		now = server_metric(s, "requests_total");
-		looks++;
-	}
-	return h;
-}
-
-static void
-publish_body(struct http *h, int status, const char *code)
-{
-	struct answer *a;
-
-	ck_assert_int_eq(try_http_write(h, "late", 4), 0);
-	ck_assert_ptr_nonnull(a = try_http_receive(h, SOON));
-	if (status == 200)
-		ck_assert_msg(a->status == 200, "%d %s", a->status, a->body);
-	else
-		is_problem(a, status, code, "", "a body that came late");
-	answer_free(a);
-}
-
-START_TEST(a_publish_is_judged_when_its_body_is_here)
-{
-	static const char both[] = "one:" NARROW_KEY "1\ntwo:" NARROW_KEY "2\n";
-	static const char one[] = "one:" NARROW_KEY "1\n";
-	char *keys = fmt("%s/keys", test_dir());
-	struct http *kept, *gone, *token, *over;
-	struct server *s;
-	int64_t end;
-
-	write_whole(keys, both, strlen(both));
-	s = server_start(fmt("--auth.api_keys_file=%s", keys), "--auth.leeway=0", NULL);
-	kept = publish_head(s, bearing(NARROW_KEY "1"));
-	gone = publish_head(s, bearing(NARROW_KEY "2"));
-	token = publish_head(s, bearing(token_for(600, "a", NULL)));
-	over = publish_head(s, bearing(token_for(2, "a", NULL)));
-	write_whole(keys, one, strlen(one));
-	server_signal(s, SIGHUP);
-	for (end = now_ms() + patience(SOON);
-	    strstr(read_whole(s->log), "are reloaded") == NULL; poll(NULL, 0, 20))
-		ck_assert_int_lt(now_ms(), end);
-	publish_body(kept, 200, NULL);
-	publish_body(gone, 401, "token_invalid");
-	publish_body(token, 200, NULL);
-	poll(NULL, 0, 3100);
-	publish_body(over, 401, "token_expired");
 	ck_assert_int_eq(server_stop(s), 0);
 }
 END_TEST
@@ -720,10 +559,6 @@ suite(void)
 	tcase_add_test(tc, public_topics_never_suffer_from_a_credential);
 	tcase_add_test(tc, a_stream_is_warned_and_ends_with_its_token);
 	tcase_add_test(tc, grace_holds_and_reopens_streams_but_never_publishes);
-	tcase_add_test(tc, a_reload_ends_the_streams_whose_key_is_gone);
-	tcase_add_test(tc,
-	    a_stream_whose_head_is_still_under_way_ends_with_its_key_too);
-	tcase_add_test(tc, a_publish_is_judged_when_its_body_is_here);
 	tc = harness_case(su, "refusals", 40);
 	tcase_add_test(tc, errors_as_events_are_heard_by_a_browser);
 	tcase_add_test(tc, a_full_server_tells_browsers_softly_and_others_503);

@@ -1,6 +1,6 @@
 /*
  * check_http_life.c - the life of a token on a stream: what of the past it may see, when it
- * ends, and what becomes of a stream whose token is revoked while it comes to be.
+ * ends, and what becomes of one that is revoked while it is judged.
  */
 #include "config.h"
 
@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CROWDED		40
 #define IDP		"https://idp.example.com"
 
 /* A header line: this sub reads what `subscribe` says, `seconds` long. */
@@ -23,17 +22,6 @@ reader(const char *sub, const char *subscribe, int64_t seconds)
 	return fmt(BEARER "%s\r\n", token(HOUSE_KEY, fmt("{\"exp\":%lld,\"iat\":%lld,"
 	    "\"sub\":\"%s\",\"fanfare\":{\"subscribe\":[\"%s\"]}}",
 	    (long long)(wall_s() + seconds), (long long)wall_s() - 1, sub, subscribe)));
-}
-
-static void
-revoke_it(struct server *s, const char *body, int ended)
-{
-	struct answer *a = post(s, "/revoke", AUTH, body);
-
-	ck_assert_msg(a->status == 200, "%s: %d %s", body, a->status, a->body);
-	if (ended >= 0)
-		ck_assert_int_eq(json_integer_value(json_object_get(body_json(a),
-		    "ended")), ended);
 }
 
 /* However a stream comes by what is past, each event of it is one that its token covers. */
@@ -115,58 +103,6 @@ START_TEST(no_event_is_replayed_on_a_stream_past_its_expiry)
 }
 END_TEST
 
-/* A head waits behind answers that its client does not read, and its token is revoked:
- * wherever the head stood, no stream comes of it. */
-START_TEST(a_stream_whose_head_is_still_under_way_ends_when_its_token_is_revoked)
-{
-	static const char before[] = "GET /healthz?live HTTP/1.1\r\nHost: x\r\n\r\n";
-	char *last = fmt("GET /events?topic=a HTTP/1.1\r\nHost: x\r\n%s\r\n",
-	    reader("42", "a", 600)), *got[CROWDED];
-	size_t len[CROWDED] = { 0 }, size = 64 * 1024;
-	int narrow = narrow_socket(), fd[CROWDED], told = 0;
-	int64_t requests, seen = -1, end;
-	struct server *s;
-	ssize_t n;
-
-	servers_given(&narrow, 1, NULL);
-	s = server_start("--log.level=info", NULL);
-	for (int i = 0; i < CROWDED; i++) {
-		char *rq = fmt("%s%s", repeat(before, 5 + (size_t)i), last);
-
-		got[i] = keep(calloc(1, size), free);
-		ck_assert_int_ne(fd[i] = dial(s->port, 1024), -1);
-		ck_assert_int_eq(send(fd[i], rq, strlen(rq), MSG_NOSIGNAL),
-		    (int)strlen(rq));
-	}
-	/* Until all are stuck; each look is a request itself. */
-	while ((requests = server_metric(s, "requests_total")) != seen + 1) {
-		seen = requests;
-		poll(NULL, 0, 100);
-	}
-	revoke_it(s, "{\"sub\":\"42\"}", -1);
-	for (end = now_ms() + patience(SOON); told < CROWDED; poll(NULL, 0, 5))
-		for (int i = 0; i < CROWDED; i++) {
-			if (fd[i] == -1)
-				continue;
-			ck_assert_msg(now_ms() < end, "%d were told; then came %s",
-			    told, got[i] + (len[i] > 100 ? len[i] - 100 : 0));
-			if ((n = recv(fd[i], got[i] + len[i], size - 1 - len[i],
-			    MSG_DONTWAIT)) > 0)
-				len[i] += (size_t)n;
-			/* One that was stuck as a stream may have been cut off. */
-			if (n != 0 && strstr(got[i], "\"revoked\"") == NULL &&
-			    strstr(got[i], "token_invalid") == NULL)
-				continue;
-			ck_assert_ptr_null(strstr(got[i], "fanfare.live\n\n"));
-			close(fd[i]);
-			fd[i] = -1;
-			told++;
-		}
-	close(narrow);
-	ck_assert_int_eq(server_stop(s), 0);
-}
-END_TEST
-
 /* RS256 tokens are judged by a thread of their own: those that wait there when their sub
  * is revoked come to nothing. */
 START_TEST(a_token_that_is_judged_while_it_is_revoked_opens_nothing)
@@ -228,8 +164,6 @@ suite(void)
 	tcase_add_test(tc, every_replayed_event_is_one_that_the_token_covers);
 	tcase_add_test(tc, no_event_is_replayed_on_a_stream_past_its_expiry);
 	tc = harness_case(s, "revoked", 90);
-	tcase_add_test(tc,
-	    a_stream_whose_head_is_still_under_way_ends_when_its_token_is_revoked);
 	tcase_add_test(tc, a_token_that_is_judged_while_it_is_revoked_opens_nothing);
 	return s;
 }
