@@ -29,6 +29,8 @@ struct auth_issuer_conf {
 	const char		*key;		/* HMAC secret or PEM public key */
 	const char		*key_file;
 	const char		*jwks;		/* a file, or a URL */
+	const char		*key_before;	/* beside key or key_file: checks tokens, */
+	const char		*key_before_file;	/* and makes none */
 	const char		*issuer, *audience;
 	const char		*grants_claim;	/* "fanfare" */
 	int64_t			 leeway_ms, grace_ms;

@@ -309,7 +309,7 @@ put_key(const struct auth_issuer *is, const struct auth_key *k, const char *afte
 	char accepted[64];
 
 	auth_format_algs(accepted, sizeof accepted, k->algs);
-	(void)printf("%s: ", is->from);
+	(void)printf("%s: ", auth_key_from(is, k));
 	if (k->kid != NULL) {
 		(void)fputs("kid ", stdout);
 		put_safe(k->kid, strlen(k->kid));
@@ -340,8 +340,8 @@ explain_keys(const struct auth_issuer *is, const json_t *header,
 	}
 	for (i = 0; i < n; i++) {
 		put_label("key", MARK_OK);
-		put_key(is, may[i], n > 1 ? "; the token names none, so each is "
-		    "tried" : "");
+		put_key(is, may[i], is->is_jwks && n > 1 ? "; the token names none, so "
+		    "each is tried" : "");
 	}
 	return n;
 }
@@ -376,8 +376,9 @@ explain_signature(const struct auth *a, const struct auth_issuer *is, const char
 			break;
 	put_label("signature", i < fit ? MARK_OK : MARK_NO);
 	if (i == fit) {
-		(void)printf("the signature does not match %s: the token was changed, "
-		    "or made with another key\n", is->from);
+		(void)printf("the signature does not match %s%s%s: the token was "
+		    "changed, or made with another key\n", is->from,
+		    is->before[0] != '\0' ? ", nor " : "", is->before);
 		for (i = 0; i < fit; i++)
 			if (auth_near_miss(a, is, may[i], alg, p, len, t, why,
 			    sizeof why)) {
@@ -387,7 +388,7 @@ explain_signature(const struct auth *a, const struct auth_issuer *is, const char
 			}
 		return false;
 	}
-	(void)printf("made with the key that %s names%s%s\n", is->from,
+	(void)printf("made with the key that %s names%s%s\n", auth_key_from(is, may[i]),
 	    fit > 1 ? ", fingerprint " : "", fit > 1 ? may[i]->print : "");
 	return true;
 }
