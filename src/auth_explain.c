@@ -630,6 +630,11 @@ explain_wrapping(unsigned int seen, bool is_api_key)
 		(void)puts("the word Bearer stands twice, which the server would "
 		    "refuse");
 	}
+	if ((seen & AUTH_PASTED_JOINED) != 0) {
+		put_label("pasted", MARK_NONE);
+		(void)puts("behind the word Bearer belongs one space, or the server "
+		    "refuses it");
+	}
 	if ((seen & AUTH_PASTED_ADDRESS) == 0)
 		return;
 	put_label("pasted", MARK_NONE);

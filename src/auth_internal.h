@@ -354,6 +354,7 @@ const char *auth_pasted_fault(const char *p, size_t len);
 #define AUTH_PASTED_QUOTES	1u
 #define AUTH_PASTED_TWICE	2u	/* Bearer Bearer */
 #define AUTH_PASTED_ADDRESS	4u	/* it was token= of an address or cookie */
+#define AUTH_PASTED_JOINED	8u	/* Bearer:KEY, BearerKEY */
 unsigned int auth_unwrap(const char **p, size_t *len);
 
 /* auth_near.c: the command line's */
