@@ -30,23 +30,18 @@ static const char *const marks[] = {
 	[MARK_OK] = "ok", [MARK_NO] = "NO", [MARK_NONE] = "-",
 };
 
-/* Without control characters, C1 ones included (C2 80 to C2 9F). */
+/* As the log has it. */
 static void
 put_safe(const char *p, size_t len)
 {
-	const unsigned char *u = (const unsigned char *)p;
-	size_t i;
+	size_t i = 0, n;
 
-	for (i = 0; i < len; i++) {
-		if (u[i] < 0x20 || u[i] == 0x7f)
-			(void)putchar('?');
-		else if (u[i] == 0xc2 && i + 1 < len && u[i + 1] >= 0x80 &&
-		    u[i + 1] <= 0x9f) {
-			(void)putchar('?');
-			i++;
+	while (i < len)
+		if ((n = text_harmless(p + i, len - i)) > 0) {
+			(void)fwrite(p + i, 1, n, stdout);
+			i += n;
 		} else
-			(void)putchar(u[i]);
-	}
+			(void)printf("\\x%02x", (unsigned int)(unsigned char)p[i++]);
 }
 
 static void
@@ -167,8 +162,8 @@ put_lost_grants(const json_t *grants)
 		if (strcmp(name, "publish") != 0 && strcmp(name, "subscribe") != 0) {
 			(void)fputs("; \"", stdout);
 			put_safe(name, strlen(name));
-			(void)fputs("\" in it is not known: only publish and subscribe "
-			    "are", stdout);
+			(void)fputs("\" in it is not known: only publish, subscribe "
+			    "and rate are", stdout);
 			continue;
 		}
 		json_array_foreach(list, i, e)

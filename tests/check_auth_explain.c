@@ -290,7 +290,8 @@ START_TEST(explain_takes_what_people_paste)
 	struct auth_conf c = { .house.key = SECRET64, .api_keys = list };
 	struct auth *a = auth_of(&c);
 	const char *said;
-	char *t = hs256("{" EXP ",\"fanfare\":{\"publish\":[\"\\u009b2Jx\","
+	char *t = hs256("{" EXP ",\"sub\":\"user\\u202enimda\\u200b\","
+	    "\"fanfare\":{\"publish\":[\"\\u009b2Jx\","
 	    "\"ok\"]},\"note\":\"\\u009b2J\\u007f\\u001b[2J\xc3\xa9\"}");
 	char longest[8194], *pasted;
 	bool good;
@@ -324,6 +325,9 @@ START_TEST(explain_takes_what_people_paste)
 	ck_assert_ptr_null(strstr(said, "\xc2\x9b"));
 	ck_assert_ptr_null(strchr(said, '\x1b'));
 	ck_assert_ptr_null(strchr(said, '\x7f'));
+	/* and nobody is shown another text than there is */
+	ck_says(said, "user\\xe2\\x80\\xaenimda\\xe2\\x80\\x8b");
+	ck_assert_ptr_null(strstr(said, "\xe2\x80"));
 	free(pasted);
 	auth_free(a);
 }
