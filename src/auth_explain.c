@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth_revoke.h"
 #include "text.h"
 #include "topic.h"
 
@@ -533,17 +534,25 @@ explain_api_key(const struct auth *a, const char *p, size_t len)
 
 /* The last word is the server's own. */
 static bool
-explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
+explain_verdict(struct auth *a, const struct auth_revoked *revoked, const char *unread,
+    const char *p, size_t len, int64_t now_ms)
 {
 	struct auth_credential cred = { p, len };
 	struct auth_identity id;
 	enum problem problem;
 	char why[256], stamp[TEXT_TIME_SIZE];
-	bool over;
+	bool over, bad;
 
 	(void)putchar('\n');
-	if (auth_verify(a, cred, AUTH_SUBSCRIBE, now_ms, &id, &problem, why,
-	    sizeof why) == -1) {
+	bad = auth_verify(a, cred, AUTH_SUBSCRIBE, now_ms, &id, &problem, why,
+	    sizeof why) == -1;
+	if (!bad && revoked != NULL && auth_is_revoked(revoked, &id,
+	    auth_revoked_number(revoked), why, sizeof why)) {
+		auth_identity_fini(&id);
+		problem = PROBLEM_TOKEN_INVALID;
+		bad = true;
+	}
+	if (bad) {
 		(void)printf("Refused with %u %s: %s\n", problem_status(problem),
 		    problem_code(problem), why);
 		return false;
@@ -562,11 +571,14 @@ explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
 		auth_identity_fini(&id);
 		(void)printf("Accepted; streams it opens end at %s\n", stamp);
 	}
+	if (revoked == NULL)
+		(void)printf("Whether it was revoked is not known: %s\n", unread);
 	return true;
 }
 
 static bool
-explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
+explain_token(struct auth *a, const struct auth_revoked *revoked, const char *unread,
+    const char *p, size_t len, int64_t now_ms)
 {
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
@@ -599,7 +611,7 @@ explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
 	explain_others(a, is, claims, now_ms);
 	if (auth_token_claims(&a->claim_names, claims, g) == -1)
 		goto done;
-	good = explain_verdict(a, p, len, now_ms);
+	good = explain_verdict(a, revoked, unread, p, len, now_ms);
 	(void)printf("\n%s\n", good ? "It may" : "If that were mended, it could");
 	open = explain_grants(a, g, is);
 	if (!good)
@@ -639,7 +651,8 @@ explain_wrapping(unsigned int seen, bool is_api_key)
 }
 
 bool
-auth_explain(struct auth *a, const char *token, int64_t now_ms)
+auth_explain(struct auth *a, const struct auth_revoked *revoked, const char *unread,
+    const char *token, int64_t now_ms)
 {
 	size_t len = strlen(token);
 	unsigned int seen = auth_unwrap(&token, &len);
@@ -652,7 +665,7 @@ auth_explain(struct auth *a, const char *token, int64_t now_ms)
 	} else if (is_api_key)
 		good = explain_api_key(a, token, len);
 	else
-		good = explain_token(a, token, len, now_ms);
+		good = explain_token(a, revoked, unread, token, len, now_ms);
 	(void)fflush(stdout);
 	return good;
 }

@@ -116,7 +116,7 @@ explained(struct auth *a, const char *text, int64_t now, bool *good)
 	ck_assert_int_eq(fflush(stdout), 0);
 	ck_assert_int_ge(saved = dup(STDOUT_FILENO), 0);
 	ck_assert_int_ge(dup2(fileno(f), STDOUT_FILENO), 0);
-	*good = auth_explain(a, text, now);
+	*good = auth_explain(a, NULL, "no log here", text, now);
 	(void)fflush(stdout);
 	ck_assert_int_ge(dup2(saved, STDOUT_FILENO), 0);
 	close(saved);
