@@ -22,6 +22,7 @@
 #define AUTH_ISSUER_SIZE	48
 
 struct auth;
+struct auth_revoked;
 
 /* Who signs tokens: [auth], the house, or an [auth.NAME]. */
 struct auth_issuer_conf {
@@ -29,6 +30,8 @@ struct auth_issuer_conf {
 	const char		*key;		/* HMAC secret or PEM public key */
 	const char		*key_file;
 	const char		*jwks;		/* a file, or a URL */
+	const char		*key_before;	/* beside key or key_file: checks tokens, */
+	const char		*key_before_file;	/* and makes none */
 	const char		*issuer, *audience;
 	const char		*grants_claim;	/* "fanfare" */
 	int64_t			 leeway_ms, grace_ms;
@@ -186,7 +189,9 @@ char	*auth_mint_token(const struct auth *a, const struct auth_mint *m,
 char	*auth_make_secret(void);
 /* Write to stdout, claim by claim, what the server makes of a token or API key;
  * returns true when it is good and opens more than the public topics.  Claims are
- * shown, signatures and secrets are not. */
-bool	auth_explain(struct auth *a, const char *token, int64_t now_ms);
+ * shown, signatures and secrets are not.  revoked == NULL: they could not be read, and
+ * `unread` says why. */
+bool	auth_explain(struct auth *a, const struct auth_revoked *revoked,
+	    const char *unread, const char *token, int64_t now_ms);
 
 #endif

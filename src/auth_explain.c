@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth_revoke.h"
 #include "text.h"
 #include "topic.h"
 
@@ -30,23 +31,18 @@ static const char *const marks[] = {
 	[MARK_OK] = "ok", [MARK_NO] = "NO", [MARK_NONE] = "-",
 };
 
-/* Without control characters, C1 ones included (C2 80 to C2 9F). */
+/* As the log has it. */
 static void
 put_safe(const char *p, size_t len)
 {
-	const unsigned char *u = (const unsigned char *)p;
-	size_t i;
+	size_t i = 0, n;
 
-	for (i = 0; i < len; i++) {
-		if (u[i] < 0x20 || u[i] == 0x7f)
-			(void)putchar('?');
-		else if (u[i] == 0xc2 && i + 1 < len && u[i + 1] >= 0x80 &&
-		    u[i + 1] <= 0x9f) {
-			(void)putchar('?');
-			i++;
+	while (i < len)
+		if ((n = text_harmless(p + i, len - i)) > 0) {
+			(void)fwrite(p + i, 1, n, stdout);
+			i += n;
 		} else
-			(void)putchar(u[i]);
-	}
+			(void)printf("\\x%02x", (unsigned int)(unsigned char)p[i++]);
 }
 
 static void
@@ -167,8 +163,8 @@ put_lost_grants(const json_t *grants)
 		if (strcmp(name, "publish") != 0 && strcmp(name, "subscribe") != 0) {
 			(void)fputs("; \"", stdout);
 			put_safe(name, strlen(name));
-			(void)fputs("\" in it is not known: only publish and subscribe "
-			    "are", stdout);
+			(void)fputs("\" in it is not known: only publish, subscribe "
+			    "and rate are", stdout);
 			continue;
 		}
 		json_array_foreach(list, i, e)
@@ -309,7 +305,7 @@ put_key(const struct auth_issuer *is, const struct auth_key *k, const char *afte
 	char accepted[64];
 
 	auth_format_algs(accepted, sizeof accepted, k->algs);
-	(void)printf("%s: ", is->from);
+	(void)printf("%s: ", auth_key_from(is, k));
 	if (k->kid != NULL) {
 		(void)fputs("kid ", stdout);
 		put_safe(k->kid, strlen(k->kid));
@@ -340,8 +336,8 @@ explain_keys(const struct auth_issuer *is, const json_t *header,
 	}
 	for (i = 0; i < n; i++) {
 		put_label("key", MARK_OK);
-		put_key(is, may[i], n > 1 ? "; the token names none, so each is "
-		    "tried" : "");
+		put_key(is, may[i], is->is_jwks && n > 1 ? "; the token names none, so "
+		    "each is tried" : "");
 	}
 	return n;
 }
@@ -376,8 +372,9 @@ explain_signature(const struct auth *a, const struct auth_issuer *is, const char
 			break;
 	put_label("signature", i < fit ? MARK_OK : MARK_NO);
 	if (i == fit) {
-		(void)printf("the signature does not match %s: the token was changed, "
-		    "or made with another key\n", is->from);
+		(void)printf("the signature does not match %s%s%s: the token was "
+		    "changed, or made with another key\n", is->from,
+		    is->before[0] != '\0' ? ", nor " : "", is->before);
 		for (i = 0; i < fit; i++)
 			if (auth_near_miss(a, is, may[i], alg, p, len, t, why,
 			    sizeof why)) {
@@ -387,7 +384,7 @@ explain_signature(const struct auth *a, const struct auth_issuer *is, const char
 			}
 		return false;
 	}
-	(void)printf("made with the key that %s names%s%s\n", is->from,
+	(void)printf("made with the key that %s names%s%s\n", auth_key_from(is, may[i]),
 	    fit > 1 ? ", fingerprint " : "", fit > 1 ? may[i]->print : "");
 	return true;
 }
@@ -537,17 +534,25 @@ explain_api_key(const struct auth *a, const char *p, size_t len)
 
 /* The last word is the server's own. */
 static bool
-explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
+explain_verdict(struct auth *a, const struct auth_revoked *revoked, const char *unread,
+    const char *p, size_t len, int64_t now_ms)
 {
 	struct auth_credential cred = { p, len };
 	struct auth_identity id;
 	enum problem problem;
 	char why[256], stamp[TEXT_TIME_SIZE];
-	bool over;
+	bool over, bad;
 
 	(void)putchar('\n');
-	if (auth_verify(a, cred, AUTH_SUBSCRIBE, now_ms, &id, &problem, why,
-	    sizeof why) == -1) {
+	bad = auth_verify(a, cred, AUTH_SUBSCRIBE, now_ms, &id, &problem, why,
+	    sizeof why) == -1;
+	if (!bad && revoked != NULL && auth_is_revoked(revoked, &id,
+	    auth_revoked_number(revoked), why, sizeof why)) {
+		auth_identity_fini(&id);
+		problem = PROBLEM_TOKEN_INVALID;
+		bad = true;
+	}
+	if (bad) {
 		(void)printf("Refused with %u %s: %s\n", problem_status(problem),
 		    problem_code(problem), why);
 		return false;
@@ -566,11 +571,14 @@ explain_verdict(struct auth *a, const char *p, size_t len, int64_t now_ms)
 		auth_identity_fini(&id);
 		(void)printf("Accepted; streams it opens end at %s\n", stamp);
 	}
+	if (revoked == NULL)
+		(void)printf("Whether it was revoked is not known: %s\n", unread);
 	return true;
 }
 
 static bool
-explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
+explain_token(struct auth *a, const struct auth_revoked *revoked, const char *unread,
+    const char *p, size_t len, int64_t now_ms)
 {
 	char why[256];
 	struct auth_refusal r = { PROBLEM_TOKEN_INVALID, why, sizeof why };
@@ -603,7 +611,7 @@ explain_token(struct auth *a, const char *p, size_t len, int64_t now_ms)
 	explain_others(a, is, claims, now_ms);
 	if (auth_token_claims(&a->claim_names, claims, g) == -1)
 		goto done;
-	good = explain_verdict(a, p, len, now_ms);
+	good = explain_verdict(a, revoked, unread, p, len, now_ms);
 	(void)printf("\n%s\n", good ? "It may" : "If that were mended, it could");
 	open = explain_grants(a, g, is);
 	if (!good)
@@ -629,6 +637,11 @@ explain_wrapping(unsigned int seen, bool is_api_key)
 		(void)puts("the word Bearer stands twice, which the server would "
 		    "refuse");
 	}
+	if ((seen & AUTH_PASTED_JOINED) != 0) {
+		put_label("pasted", MARK_NONE);
+		(void)puts("behind the word Bearer belongs one space, or the server "
+		    "refuses it");
+	}
 	if ((seen & AUTH_PASTED_ADDRESS) == 0)
 		return;
 	put_label("pasted", MARK_NONE);
@@ -638,7 +651,8 @@ explain_wrapping(unsigned int seen, bool is_api_key)
 }
 
 bool
-auth_explain(struct auth *a, const char *token, int64_t now_ms)
+auth_explain(struct auth *a, const struct auth_revoked *revoked, const char *unread,
+    const char *token, int64_t now_ms)
 {
 	size_t len = strlen(token);
 	unsigned int seen = auth_unwrap(&token, &len);
@@ -651,7 +665,7 @@ auth_explain(struct auth *a, const char *token, int64_t now_ms)
 	} else if (is_api_key)
 		good = explain_api_key(a, token, len);
 	else
-		good = explain_token(a, token, len, now_ms);
+		good = explain_token(a, revoked, unread, token, len, now_ms);
 	(void)fflush(stdout);
 	return good;
 }

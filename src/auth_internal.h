@@ -60,13 +60,15 @@ struct auth_key {
 	size_t		 len;
 	EVP_PKEY	*parsed;	/* of a public key, else NULL */
 	bool		 is_secret;
+	bool		 is_before;	/* is->before has it: it never signs */
 	unsigned int	 algs;		/* those it accepts, 1 << enum auth_alg */
 	char		*kid;		/* its name in a JWKS; NULL: none */
 	char		 what[48];	/* "an HMAC secret of 43 bytes" */
 	char		 print[9];	/* fingerprint */
 };
 
-/* The keys of an issuer: one, or a JWKS.  Immutable once made; refs are the owner's. */
+/* The keys of an issuer: one, and the one before it; or a JWKS.  Immutable once made;
+ * refs are the owner's. */
 struct auth_keys {
 	unsigned int	 refs;
 	struct auth_key	*v;
@@ -102,6 +104,7 @@ struct auth_patterns {
 struct auth_issuer {
 	char		*section;	/* "auth" or "auth.NAME" */
 	char		 from[64];	/* "auth.NAME.key_file" */
+	char		 before[64];	/* "auth.NAME.key_before"; "": none */
 	bool		 is_jwks;	/* kid selects among the keys */
 	struct auth_source *source;	/* NULL: it has no key */
 	char		*issuer;	/* NULL: claim iss is not looked at */
@@ -256,8 +259,8 @@ int	auth_hash(unsigned char out[AUTH_HASH_SIZE], const void *p, size_t len);
 int	auth_hash_parts(uint64_t *out, const struct auth_bytes *v, size_t n);
 /* 32 bits: enough to tell two keys apart by eye, too few to guess a key from. */
 int	auth_fingerprint(char out[9], const char *kind, const void *p, size_t len);
-/* The keys of is->from, whichever of key, key_file and (a file) jwks `c` has.  NULL:
- * `err`. */
+/* The keys of is->from, whichever of key, key_file and (a file) jwks `c` has, and of
+ * is->before.  NULL: `err`. */
 struct auth_keys *auth_load_keys(struct auth_issuer *is,
 	    const struct auth_issuer_conf *c, char *err, size_t size);
 /* Fill in a zeroed `k` from a public key, which it takes; `from` is for `err`. */
@@ -302,6 +305,10 @@ bool	auth_lacks_key(const struct auth_issuer *is, struct auth_bytes header);
 size_t	auth_pick_keys(const struct auth_issuer *is, const struct auth_keys *keys,
 	    const json_t *header, const struct auth_key *out[AUTH_TRIES],
 	    struct auth_refusal *r);
+/* Which option names this key. */
+const char *auth_key_from(const struct auth_issuer *is, const struct auth_key *k);
+/* Are all of its keys secrets, so that none takes long to check with? */
+bool	auth_is_fast(const struct auth_issuer *is);
 /* The id of grants that this key vouches for.  0: no memory. */
 uint64_t auth_key_id(const struct auth_issuer *is, const struct auth_key *k);
 
@@ -347,6 +354,7 @@ const char *auth_pasted_fault(const char *p, size_t len);
 #define AUTH_PASTED_QUOTES	1u
 #define AUTH_PASTED_TWICE	2u	/* Bearer Bearer */
 #define AUTH_PASTED_ADDRESS	4u	/* it was token= of an address or cookie */
+#define AUTH_PASTED_JOINED	8u	/* Bearer:KEY, BearerKEY */
 unsigned int auth_unwrap(const char **p, size_t *len);
 
 /* auth_near.c: the command line's */

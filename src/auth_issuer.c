@@ -68,6 +68,24 @@ auth_key_id(const struct auth_issuer *is, const struct auth_key *k)
 	return auth_hash_parts(&id, parts, 5) == -1 ? 0 : id;
 }
 
+const char *
+auth_key_from(const struct auth_issuer *is, const struct auth_key *k)
+{
+	return k->is_before ? is->before : is->from;
+}
+
+bool
+auth_is_fast(const struct auth_issuer *is)
+{
+	const struct auth_keys *keys = is->source->keys;
+	size_t i;
+
+	for (i = 0; !is->is_jwks && i < keys->n; i++)
+		if (!keys->v[i].is_secret)
+			return false;
+	return !is->is_jwks;
+}
+
 /* Sources */
 
 static struct auth_source *
@@ -206,6 +224,9 @@ load_source(struct auth *a, struct auth_issuer *is,
 	if (found == NULL)
 		return 0;
 	(void)snprintf(is->from, sizeof is->from, "%s.%s", is->section, found);
+	if (is_set(c->key_before) || is_set(c->key_before_file))
+		(void)snprintf(is->before, sizeof is->before, "%s.key_before%s",
+		    is->section, is_set(c->key_before) ? "" : "_file");
 	is->is_jwks = is_set(c->jwks);
 	if (is->is_jwks && auth_is_url(c->jwks)) {
 		url = c->jwks;
@@ -452,8 +473,9 @@ auth_pick_keys(const struct auth_issuer *is, const struct auth_keys *keys,
 		return 0;
 	}
 	if (!is->is_jwks) {
-		out[0] = &keys->v[0];
-		return 1;
+		for (; n < keys->n; n++)
+			out[n] = &keys->v[n];
+		return n;
 	}
 	if (kid == NULL)
 		return pick_by_alg(is, keys, alg != NULL ? alg : "", out, r);

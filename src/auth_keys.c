@@ -441,30 +441,43 @@ load_jwks_file(const char *from, const char *path, char *err, size_t size)
 	return keys;
 }
 
+/* From an option's text, or else from the file that another names. */
+static int
+load_key(struct auth_key *k, const char *from, const char *text, const char *path,
+    char *err, size_t size)
+{
+	if (text != NULL && text[0] != '\0')
+		return key_from_bytes(k, from, text, strlen(text), err, size);
+	return load_key_file(k, from, path, err, size);
+}
+
 struct auth_keys *
 auth_load_keys(struct auth_issuer *is, const struct auth_issuer_conf *c, char *err,
     size_t size)
 {
 	struct auth_keys *keys;
-	int ret;
+	struct auth_key *k;
 
 	if (is->is_jwks)
 		return load_jwks_file(is->from, c->jwks, err, size);
 	if ((keys = auth_keys_new()) == NULL ||
-	    (keys->v = calloc(1, sizeof *keys->v)) == NULL) {
+	    (keys->v = calloc(2, sizeof *keys->v)) == NULL) {
 		(void)auth_say(err, size, "%s: out of memory", is->from);
-		auth_keys_unref(keys);
-		return NULL;
+		goto fail;
 	}
-	keys->n = 1;
-	if (c->key != NULL && c->key[0] != '\0')
-		ret = key_from_bytes(&keys->v[0], is->from, c->key,
-		    strlen(c->key), err, size);
-	else
-		ret = load_key_file(&keys->v[0], is->from, c->key_file, err,
-		    size);
-	if (ret == 0)
+	k = keys->v;
+	keys->n = is->before[0] != '\0' ? 2 : 1;
+	k[1].is_before = true;
+	if (load_key(&k[0], is->from, c->key, c->key_file, err, size) == -1 ||
+	    (keys->n == 2 && load_key(&k[1], is->before, c->key_before,
+	    c->key_before_file, err, size) == -1))
+		goto fail;
+	if (keys->n == 1 || k[0].len != k[1].len ||
+	    memcmp(k[0].p, k[1].p, k[0].len) != 0)
 		return keys;
+	(void)auth_say(err, size, "%s: it is the same key as %s: put the new one there",
+	    is->before, is->from);
+fail:
 	auth_keys_unref(keys);
 	return NULL;
 }

@@ -147,6 +147,7 @@ made_with_other_ends(const struct question *q, const struct auth_key *k)
 static bool
 near_secret(const struct question *q, const struct auth_key *k, char *out, size_t size)
 {
+	const char *from = auth_key_from(q->is, k);
 	unsigned char *bytes;
 	size_t len = 0;
 	bool decoded;
@@ -157,22 +158,22 @@ near_secret(const struct question *q, const struct auth_key *k, char *out, size_
 	if (decoded)
 		return auth_say(out, size, "It was made with the bytes that %s is the "
 		    "base64 text of.  A key is taken byte for byte here: put the "
-		    "decoded bytes into a key_file (base64 -d)", q->is->from) == -1;
+		    "decoded bytes into a key_file (base64 -d)", from) == -1;
 	bytes = from_hex(k->p, k->len, &len);
 	decoded = bytes != NULL && made_with(q, bytes, len);
 	free(bytes);
 	if (decoded)
 		return auth_say(out, size, "It was made with the bytes that %s is the "
 		    "hexadecimal text of.  A key is taken byte for byte here: put "
-		    "the bytes into a key_file (xxd -r -p)", q->is->from) == -1;
+		    "the bytes into a key_file (xxd -r -p)", from) == -1;
 	if (made_with_text_of(q, k))
 		return auth_say(out, size, "It was made with the base64 or hexadecimal "
 		    "text of the bytes in %s: configure that text, as the issuer has "
-		    "it", q->is->from) == -1;
+		    "it", from) == -1;
 	if (made_with_other_ends(q, k))
 		return auth_say(out, size, "It was made with %s but for white space or "
 		    "quotation marks at its ends, which count: one of the two has too "
-		    "many", q->is->from) == -1;
+		    "many", from) == -1;
 	return false;
 }
 

@@ -140,9 +140,15 @@ auth_unwrap(const char **p, size_t *len)
 			trim(p, len);
 			break;
 		}
-	for (; begins(*p, *len, "Bearer ") || begins(*p, *len, "Bearer\t"); words++) {
-		*p += 7;
-		*len -= 7;
+	for (; *len > 6 && begins(*p, *len, "Bearer"); words++) {
+		*p += 6;
+		*len -= 6;
+		if (**p != ' ')
+			seen |= AUTH_PASTED_JOINED;
+		if (is_one_of(**p, ":=")) {
+			(*p)++;
+			(*len)--;
+		}
 		trim(p, len);
 	}
 	if (*len == 6 && begins(*p, *len, "Bearer"))

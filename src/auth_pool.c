@@ -251,7 +251,7 @@ slow_issuer(const struct auth *a, struct auth_credential cred, struct auth_token
 	    auth_hash(hash, cred.text, cred.len) == -1 ||
 	    auth_is_cached(a, hash) ||
 	    (is = auth_route(a, t->part[1], &r)) == NULL ||
-	    (!is->is_jwks && is->source->keys->v[0].is_secret))
+	    auth_is_fast(is))
 		return NULL;
 	return is;
 }

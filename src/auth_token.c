@@ -303,14 +303,14 @@ refuse_alg(const struct auth_issuer *is, const struct auth_key *k,
 	auth_format_algs(accepted, sizeof accepted, k->algs);
 	if (known == NULL)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
-		    "header is unknown: %s holds %s, which accepts %s", is->from,
-		    k->what, accepted);
+		    "header is unknown: %s holds %s, which accepts %s",
+		    auth_key_from(is, k), k->what, accepted);
 	if (strcmp(known, name) != 0)
 		return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's "
 		    "header is %s in the wrong case", known);
 	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "alg in the token's header "
-	    "is %s, but %s holds %s, which accepts %s", known, is->from, k->what,
-	    accepted);
+	    "is %s, but %s holds %s, which accepts %s", known, auth_key_from(is, k),
+	    k->what, accepted);
 }
 
 /* JWT, or, of RFC 9068, at+jwt: OpenSSL does not mind, but libjwt does. */
@@ -370,7 +370,8 @@ static int
 refuse_signature(const struct auth_issuer *is, struct auth_refusal *r)
 {
 	return auth_refuse(r, PROBLEM_TOKEN_INVALID, "the signature does not match "
-	    "%s: the token was changed, or made with another key", is->from);
+	    "%s%s%s: the token was changed, or made with another key", is->from,
+	    is->before[0] != '\0' ? ", nor " : "", is->before);
 }
 
 static int

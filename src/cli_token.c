@@ -14,10 +14,12 @@
 
 #include "auth.h"
 #include "auth_fetch.h"
+#include "auth_revoke.h"
 #include "cli_internal.h"
 #include "clock.h"
 #include "log.h"
 #include "server.h"
+#include "store_tools.h"
 #include "text.h"
 #include "topic.h"
 
@@ -148,10 +150,30 @@ done:
 	return code;
 }
 
+/* What the server keeps of them.  NULL and `err`: it cannot be read. */
+static struct auth_revoked *
+read_revoked(const char *path, char *err, size_t size)
+{
+	struct auth_revoked *r;
+	int64_t forgotten;
+
+	(void)snprintf(err, size, "out of memory");
+	if ((r = auth_revoked_new(AUTH_REVOKED_MAX)) == NULL)
+		return NULL;
+	if (store_read_revocations(path, auth_revoked_take, r, &forgotten, err, size) ==
+	    -1) {
+		auth_revoked_free(r);
+		return NULL;
+	}
+	auth_revoked_forgot(r, forgotten);
+	return r;
+}
+
 int
 cli_explain(const struct cli_call *call)
 {
 	const char *token = call->operands[0];
+	struct auth_revoked *revoked = NULL;
 	struct auth *auth = NULL;
 	struct conf *c;
 	char err[CLI_ERR_SIZE], *input = NULL;
@@ -173,12 +195,15 @@ cli_explain(const struct cli_call *call)
 		goto done;
 	}
 	(void)auth_fetch_now(auth);	/* told what fails */
-	code = auth_explain(auth, token, clock_wall_ms()) ? CLI_OK : CLI_FAILED;
+	revoked = read_revoked(c->store_path, err, sizeof err);
+	code = auth_explain(auth, revoked, err, token, clock_wall_ms()) ? CLI_OK :
+	    CLI_FAILED;
 	if (fflush(stdout) != 0)
 		code = CLI_FAILED;
 
 done:
 	free(input);
+	auth_revoked_free(revoked);
 	auth_free(auth);
 	conf_free(c);
 	return code;

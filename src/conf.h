@@ -36,6 +36,7 @@ enum conf_durability { CONF_FULL, CONF_NORMAL };
 struct conf_issuer {
 	char		*name;			/* NULL: [auth] itself */
 	char		*key, *key_file, *jwks;	/* one of them; or NULL, as below */
+	char		*key_before, *key_before_file;	/* one, beside key or key_file */
 	char		*issuer, *audience, *grants_claim;
 	int64_t		 leeway_ms, grace_ms;
 	int64_t		 max_life_ms;		/* 0 = no limit */

@@ -54,9 +54,13 @@ conf_find_credentials(struct conf *c, char *err, size_t size)
 	if (r == 0)
 		r = find_credential(&c->house.key_file, dir);
 	if (r == 0)
+		r = find_credential(&c->house.key_before_file, dir);
+	if (r == 0)
 		r = find_credential(&c->house.jwks, dir);
 	for (i = 0; r == 0 && i < c->n_issuers; i++) {
 		r = find_credential(&c->issuers[i].key_file, dir);
+		if (r == 0)
+			r = find_credential(&c->issuers[i].key_before_file, dir);
 		if (r == 0)
 			r = find_credential(&c->issuers[i].jwks, dir);
 	}

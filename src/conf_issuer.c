@@ -108,17 +108,16 @@ conf_set_issuer(struct conf *c, const char *name, const char *key, const char *v
 	    at, is->name, near);
 }
 
-/* One key alone. */
+/* Which of these options is set, if any?  -1: two of them are. */
 static int
-check_one_key(struct conf *c, struct conf_issuer *is, char *err, size_t size)
+find_only(struct conf *c, struct conf_issuer *is, const char *const *names,
+    const struct conf_option **only, char *err, size_t size)
 {
-	static const char *const names[] = { "key", "key_file", "jwks" };
 	const struct conf_option *o, *before = NULL;
 	char at[CONF_PLACE_SIZE], name[CONF_PLACE_SIZE];
-	size_t i;
 
-	for (i = 0; i < sizeof names / sizeof names[0]; i++) {
-		o = conf_find_issuer_key(names[i]);
+	for (; *names != NULL; names++) {
+		o = conf_find_issuer_key(*names);
 		if (*(char **)conf_field(c, is, o) == NULL)
 			continue;
 		if (before != NULL)
@@ -128,7 +127,28 @@ check_one_key(struct conf *c, struct conf_issuer *is, char *err, size_t size)
 			    conf_who_set(c, is, before));
 		before = o;
 	}
+	*only = before;
 	return 0;
+}
+
+/* One key alone, and one before it. */
+static int
+check_keys(struct conf *c, struct conf_issuer *is, char *err, size_t size)
+{
+	static const char *const now[] = { "key", "key_file", "jwks", NULL };
+	static const char *const then[] = { "key_before", "key_before_file", NULL };
+	const struct conf_option *key, *before;
+	char at[CONF_PLACE_SIZE];
+
+	if (find_only(c, is, now, &key, err, size) == -1 ||
+	    find_only(c, is, then, &before, err, size) == -1)
+		return -1;
+	if (before == NULL || (key != NULL && key != conf_find_issuer_key("jwks")))
+		return 0;
+	return conf_fail(err, size, "%s: %s", conf_place(at, c, is, before),
+	    key == NULL ? "there is no key or key_file that it was before" :
+	    "it stands beside key or key_file alone: in a JWKS the old key stays in "
+	    "the set");
 }
 
 /* Where a section begins, as far as we know: its first key that was set. */
@@ -217,7 +237,7 @@ conf_check_issuers(struct conf *c, char *err, size_t size)
 	char at[CONF_PLACE_SIZE], name[CONF_PLACE_SIZE];
 	size_t i, j;
 
-	if (check_one_key(c, NULL, err, size) == -1 ||
+	if (check_keys(c, NULL, err, size) == -1 ||
 	    check_topics(c, err, size) == -1)
 		return -1;
 	for (i = 0; i < c->n_issuers; i++) {
@@ -229,7 +249,7 @@ conf_check_issuers(struct conf *c, char *err, size_t size)
 		if (!conf_has_key(is))
 			return conf_fail(err, size, "%s: it has no key: set jwks, "
 			    "key or key_file", place_of_issuer(at, c, is));
-		if (check_one_key(c, is, err, size) == -1)
+		if (check_keys(c, is, err, size) == -1)
 			return -1;
 		for (j = 0; j <= i; j++) {
 			other = j == 0 ? &c->house : &c->issuers[j - 1];

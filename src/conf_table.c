@@ -154,7 +154,7 @@ const struct conf_option conf_table[] = {
 	  .help = "A file with such keys, one on each line; # begins a comment "
 	  "line.  Nobody but owner and group may read it.  A name without a folder "
 	  "is that credential in $CREDENTIALS_DIRECTORY, if systemd handed it over; "
-	  "so it is for key_file and jwks." },
+	  "so it is for key_file, key_before_file and jwks." },
 	{ ROW("auth.key", CONF_TEXT, house.key), .secret = true, .issuers = true,
 	  .example = "AT-LEAST-32-BYTES-THAT-NOBODY-CAN-GUESS",
 	  .help = "What tokens (JWT) are checked with: an HMAC secret of 32 "
@@ -165,6 +165,16 @@ const struct conf_option conf_table[] = {
 	  .help = "A file with that key, a secret in one that others cannot read; "
 	  "one newline at its end is dropped.  FIFOs and devices are refused.  In "
 	  "place of auth.key." },
+	{ ROW("auth.key_before", CONF_TEXT, house.key_before), .secret = true,
+	  .issuers = true, .example = "THE-SECRET-THAT-key-WAS-UNTIL-NOW",
+	  .help = "The key that auth.key, or auth.key_file, was before: tokens made "
+	  "with it are still good, and none is made with it.  Take it out when the "
+	  "last of them has expired; streams that are left then end." },
+	{ ROW("auth.key_before_file", CONF_TEXT, house.key_before_file),
+	  .issuers = true, .example = "/etc/fanfare/token-key-before",
+	  .check = conf_check_text,
+	  .help = "A file with that one, as auth.key_file.  In place of "
+	  "auth.key_before." },
 	{ ROW("auth.jwks", CONF_TEXT, house.jwks), .issuers = true,
 	  .example = "https://login.example.com/.well-known/jwks.json",
 	  .check = conf_check_jwks,
@@ -412,8 +422,8 @@ in_section(const struct conf_option *o, const struct conf_section *s)
 
 static const char about_issuers[] =
     "Each [auth.NAME] adds an issuer of tokens, such as a login provider: with key, "
-    "key_file or jwks, issuer (which it needs), audience, leeway, grace, max_life, "
-    "grants_claim, publish and topics, as above.  A token is judged by the section whose issuer is its "
+    "key_file or jwks, key_before or key_before_file, issuer (which it needs), "
+    "audience, leeway, grace, max_life, grants_claim, publish and topics, as above.  A token is judged by the section whose issuer is its "
     "claim iss, else by [auth].  In the environment they are "
     "FANFARE_AUTH_NAME_ISSUER and so on, as options --auth.NAME.issuer.  NAME is "
     "small letters, digits and _ (capitals in the environment).  When there are two "

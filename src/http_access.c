@@ -40,6 +40,16 @@ find_cookie(const char *header, const char *name)
 }
 
 struct auth_credential
+access_cookie(struct request *rq)
+{
+	struct auth_credential none = { NULL, 0 };
+	const char *h = rq_header(rq, "Cookie");
+
+	return h == NULL || rq->http->conf.cookie == NULL ? none :
+	    find_cookie(h, rq->http->conf.cookie);
+}
+
+struct auth_credential
 access_credential(struct request *rq, bool publish)
 {
 	struct auth_credential none = { NULL, 0 };
@@ -57,8 +67,5 @@ access_credential(struct request *rq, bool publish)
 		return none;
 	if ((token = query_get(&rq->q, "token")) != NULL && token->value_len > 0)
 		return (struct auth_credential){ token->value, token->value_len };
-	if (rq->http->conf.cookie != NULL &&
-	    (h = rq_header(rq, "Cookie")) != NULL && origin_vouches(rq))
-		return find_cookie(h, rq->http->conf.cookie);
-	return none;
+	return origin_vouches(rq) ? access_cookie(rq) : none;
 }

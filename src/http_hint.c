@@ -21,8 +21,10 @@ hint_misplaced(struct request *rq, enum auth_use use)
 	const char *h = rq_header(rq, "Authorization");
 
 	if (h != NULL && strncasecmp(h, "Bearer", 6) == 0)
-		return "the Authorization header says Bearer and nothing behind it: is "
-		    "the variable empty?";
+		return h[6 + strspn(h + 6, " ")] == '\0' ?
+		    "the Authorization header says Bearer and nothing behind it: is "
+		    "the variable empty?" : "one space, and nothing else, belongs "
+		    "behind the word Bearer: Authorization: Bearer ...";
 	if (h != NULL && (strncmp(h, "ffk_", 4) == 0 || strncmp(h, "eyJ", 3) == 0))
 		return "the word Bearer is missing: Authorization: Bearer ...";
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
@@ -38,7 +40,12 @@ hint_misplaced(struct request *rq, enum auth_use use)
 	if (token != NULL && use == AUTH_PUBLISH)
 		return "token= in the address is for subscribing; for the rest, "
 		    "publishing too, send Authorization: Bearer ...";
-	return NULL;
+	if (access_cookie(rq).len == 0)
+		return NULL;
+	return use == AUTH_PUBLISH ? "a cookie is for subscribing; for the rest, "
+	    "publishing too, send Authorization: Bearer ..." :
+	    "the cookie does not count: it came with a page of another origin, which "
+	    "server.cors_origins does not name";
 }
 
 void

@@ -292,6 +292,8 @@ bool		 origin_vouches(struct request *rq);
 /* The credential: Authorization, else the parameter `token`, else the cookie; the last two
  * never publish.  The text is borrowed from the request. */
 struct auth_credential access_credential(struct request *rq, bool publish);
+/* What its cookie holds, whoever had it sent. */
+struct auth_credential access_cookie(struct request *rq);
 
 /* http_peer.c */
 /* The client's address, or what a trusted proxy says it is; found when first asked. */

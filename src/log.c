@@ -51,50 +51,22 @@ log_dropped(void)
 	return log_ndropped;
 }
 
-/* Does the well-formed character turn the line round, end it for some reader, or hide
- * in it?  Bidirectional controls, U+2028 and U+2029, what has no width, tags. */
-static bool
-is_disguise(const char *p, size_t len)
-{
-	const unsigned char *u = (const unsigned char *)p;
-
-	if (len == 2)			/* U+061C, U+00AD */
-		return (u[0] == 0xd8 && u[1] == 0x9c) || (u[0] == 0xc2 && u[1] == 0xad);
-	if (len == 3 && u[0] == 0xe2)	/* U+200B to 200F, 2028 to 202E, 2060 to 206F */
-		return (u[1] == 0x80 && ((u[2] >= 0x8b && u[2] <= 0x8f) ||
-		    (u[2] >= 0xa8 && u[2] <= 0xae))) ||
-		    (u[1] == 0x81 && u[2] >= 0xa0 && u[2] <= 0xaf);
-	if (len == 3)			/* U+FEFF, U+FFF9 to FFFB */
-		return u[0] == 0xef && ((u[1] == 0xbb && u[2] == 0xbf) ||
-		    (u[1] == 0xbf && u[2] >= 0xb9 && u[2] <= 0xbb));
-	return len == 4 && u[0] == 0xf3 && u[1] == 0xa0;	/* U+E0000 to E0FFF */
-}
-
 /* Copy `msg`, with everything that could start a line, steer a terminal or deceive a
  * reader made visible: it and bytes that are no UTF-8 as \xNN. */
 static size_t
 escape(char *out, size_t cap, const char *msg)
 {
 	size_t n = 0, len = strlen(msg), i = 0, step;
-	const char *p;
 
 	while (i < len && n + 5 < cap) {
-		p = msg + i;
-		step = 1;
-		if ((unsigned char)*p >= 0xc2)
-			for (step = 2; step < 4 && i + step < len &&
-			    !text_is_utf8(p, step); step++)
-				;
-		if (i + step > len || !text_is_utf8(p, step) ||
-		    text_has_control(p, step) || is_disguise(p, step)) {
+		if ((step = text_harmless(msg + i, len - i)) == 0) {
 			n += (size_t)snprintf(out + n, cap - n, "\\x%02x",
-			    (unsigned int)(unsigned char)*p);
-			i++;
+			    (unsigned int)(unsigned char)msg[i++]);
 			continue;
 		}
 		if (n + step + 5 >= cap)
 			break;
-		memcpy(out + n, p, step);
+		memcpy(out + n, msg + i, step);
 		n += step;
 		i += step;
 	}

@@ -83,6 +83,8 @@ issuer_of(const struct conf_issuer *is)
 		.name = is->name,
 		.key = is->key,
 		.key_file = is->key_file,
+		.key_before = is->key_before,
+		.key_before_file = is->key_before_file,
 		.jwks = is->jwks,
 		.issuer = is->issuer,
 		.audience = is->audience,

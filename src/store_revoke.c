@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "store_internal.h"
+#include "store_tools.h"
 
 #define KINDS	16
 
@@ -59,8 +60,8 @@ revoke_stage(struct store *st, const struct append *a)
 	return rc;
 }
 
-int
-store_load_revocations(struct store *st, int (*take)(void *arg,
+static int
+load(struct db *db, const char *path, int (*take)(void *arg,
     const struct store_revocation *r), void *arg, int64_t *forgotten_ms, char *err,
     size_t err_size)
 {
@@ -68,18 +69,18 @@ store_load_revocations(struct store *st, int (*take)(void *arg,
 	sqlite3_stmt *q;
 	int rc;
 
-	if ((q = db_stmt(&st->w, S_revoke_state)) == NULL ||
+	if ((q = db_stmt(db, S_revoke_state)) == NULL ||
 	    sqlite3_step(q) != SQLITE_ROW)
 		goto fail;
 	*forgotten_ms = sqlite3_column_int64(q, 0);
 	(void)sqlite3_reset(q);
-	if ((q = db_stmt(&st->w, S_revoke_all)) == NULL)
+	if ((q = db_stmt(db, S_revoke_all)) == NULL)
 		goto fail;
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
 		if (!revoke_read(q, &r)) {
 			(void)sqlite3_reset(q);
 			snprintf(err, err_size, "%s: a revocation is damaged%s",
-			    st->path, DAMAGED);
+			    path, DAMAGED);
 			return -1;
 		}
 		if (take(arg, &r) == -1) {
@@ -92,9 +93,32 @@ store_load_revocations(struct store *st, int (*take)(void *arg,
 	if (rc == SQLITE_DONE)
 		return 0;
 fail:
-	snprintf(err, err_size, "%s: its revocations: %s%s", st->path, db_why(&st->w),
-	    db_is_damaged(&st->w) ? DAMAGED : "");
+	snprintf(err, err_size, "%s: its revocations: %s%s", path, db_why(db),
+	    db_is_damaged(db) ? DAMAGED : "");
 	return -1;
+}
+
+int
+store_load_revocations(struct store *st, int (*take)(void *arg,
+    const struct store_revocation *r), void *arg, int64_t *forgotten_ms, char *err,
+    size_t err_size)
+{
+	return load(&st->w, st->path, take, arg, forgotten_ms, err, err_size);
+}
+
+int
+store_read_revocations(const char *path, int (*take)(void *arg,
+    const struct store_revocation *r), void *arg, int64_t *forgotten_ms, char *err,
+    size_t err_size)
+{
+	struct db db;
+	int ret;
+
+	if (tool_open(&db, path, false, err, err_size) == -1)
+		return -1;
+	ret = load(&db, path, take, arg, forgotten_ms, err, err_size);
+	db_close(&db);
+	return ret;
 }
 
 int

@@ -82,6 +82,11 @@ struct store_export {
 int	store_export(const char *path, struct store_export *x,
 	    const struct store_progress *p, char *err, size_t err_size);
 
+/* As store_load_revocations(), of a log that a server may have open. */
+int	store_read_revocations(const char *path, int (*take)(void *arg,
+	    const struct store_revocation *r), void *arg, int64_t *forgotten_ms,
+	    char *err, size_t err_size);
+
 /* Does a process hold the log?  Its id in `*pid` (0: unknown). */
 bool	store_is_held(const char *path, long *pid);
 

@@ -274,6 +274,37 @@ text_has_control(const char *p, size_t len)
 	return false;
 }
 
+/* Does the well-formed character turn the line round, end it for some reader, or hide
+ * in it?  Bidirectional controls, U+2028 and U+2029, what has no width, tags. */
+static bool
+is_disguise(const char *p, size_t len)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	if (len == 2)			/* U+061C, U+00AD */
+		return (u[0] == 0xd8 && u[1] == 0x9c) || (u[0] == 0xc2 && u[1] == 0xad);
+	if (len == 3 && u[0] == 0xe2)	/* U+200B to 200F, 2028 to 202E, 2060 to 206F */
+		return (u[1] == 0x80 && ((u[2] >= 0x8b && u[2] <= 0x8f) ||
+		    (u[2] >= 0xa8 && u[2] <= 0xae))) ||
+		    (u[1] == 0x81 && u[2] >= 0xa0 && u[2] <= 0xaf);
+	if (len == 3)			/* U+FEFF, U+FFF9 to FFFB */
+		return u[0] == 0xef && ((u[1] == 0xbb && u[2] == 0xbf) ||
+		    (u[1] == 0xbf && u[2] >= 0xb9 && u[2] <= 0xbb));
+	return len == 4 && u[0] == 0xf3 && u[1] == 0xa0;	/* U+E0000 to E0FFF */
+}
+
+size_t
+text_harmless(const char *p, size_t len)
+{
+	size_t n = 1;
+
+	if (len > 0 && (unsigned char)*p >= 0xc2)
+		for (n = 2; n < 4 && n < len && !text_is_utf8(p, n); n++)
+			;
+	return n > len || !text_is_utf8(p, n) || text_has_control(p, n) ||
+	    is_disguise(p, n) ? 0 : n;
+}
+
 bool
 text_is_token(const char *p, size_t len)
 {

@@ -36,6 +36,9 @@ bool	text_is_utf8(const char *p, size_t len);
 size_t	text_utf8_prefix(const char *p, size_t len);
 /* Is there a byte below 0x20, a DEL or an encoded C1 control (U+0080-9F)? */
 bool	text_has_control(const char *p, size_t len);
+/* The bytes of the character at the front, if it may be shown as it is; 0: it could start a
+ * line, steer a terminal or deceive a reader, or is no UTF-8. */
+size_t	text_harmless(const char *p, size_t len);
 /* Does every byte belong to [0-9A-Za-z._:-]? */
 bool	text_is_token(const char *p, size_t len);
 

@@ -241,15 +241,12 @@ case_run(int port, const char *first, const struct wire_case *c, const char *wan
 bool
 front_start(struct front *f, struct server *s)
 {
-	static const char program[] = "/usr/sbin/nginx";
-	char *dir = fmt("%s/nginx", test_dir()), *conf, *text;
+	char *dir = fmt("%s/nginx", test_dir()), *conf, *text, *program;
 	int64_t end;
 	int fd;
 
-	if (access(program, X_OK) == -1) {
-		printf("there is no nginx here\n");
+	if ((program = have_program("nginx")) == NULL)
 		return false;
-	}
 	conf = fmt("%s.conf", dir);
 	f->port = free_port();
 	text = fmt("daemon off; pid %s.pid; error_log %s.log; %s worker_processes 1;\n"

@@ -116,7 +116,7 @@ explained(struct auth *a, const char *text, int64_t now, bool *good)
 	ck_assert_int_eq(fflush(stdout), 0);
 	ck_assert_int_ge(saved = dup(STDOUT_FILENO), 0);
 	ck_assert_int_ge(dup2(fileno(f), STDOUT_FILENO), 0);
-	*good = auth_explain(a, text, now);
+	*good = auth_explain(a, NULL, "no log here", text, now);
 	(void)fflush(stdout);
 	ck_assert_int_ge(dup2(saved, STDOUT_FILENO), 0);
 	close(saved);
@@ -231,6 +231,38 @@ START_TEST(explain_compares_issuer_audience_and_grace)
 }
 END_TEST
 
+START_TEST(explain_tells_the_key_before_from_the_key)
+{
+	struct auth_conf c = { .house.key_before = SECRET64 };
+	char *old = hs256(GOOD), *rsa = maker_token(H("RS256"), GOOD, "RS256/RSA");
+	const char *said;
+	struct auth *a;
+	size_t len;
+	bool good;
+
+	c.house.key = maker_key("HS-OTHER", &len);
+	a = auth_of(&c);
+	said = explained(a, old, NOW, &good);
+	ck_says(said, "\nkey            ok  auth.key: an HMAC secret of ");
+	ck_says(said, "\nkey            ok  auth.key_before: an HMAC secret of 64 ");
+	ck_says(said, "made with the key that auth.key_before names");
+	ck_says(said, "\nAccepted");
+	said = explained(a, rsa, NOW, &good);
+	ck_says(said, "alg in the token's header is RS256, but auth.key_before holds");
+	free(rsa);
+	auth_free(a);
+	/* Near it, too. */
+	c.house.key_before = SECRET64 "\n";
+	a = auth_of(&c);
+	said = explained(a, old, NOW, &good);
+	ck_assert(!good);
+	ck_says(said, "does not match auth.key, nor auth.key_before: the token was");
+	ck_says(said, "It was made with auth.key_before but for white space");
+	free(old);
+	auth_free(a);
+}
+END_TEST
+
 /* Where leeway alone lets it in, the server opens no stream. */
 START_TEST(explain_tells_what_leeway_forgives)
 {
@@ -258,7 +290,8 @@ START_TEST(explain_takes_what_people_paste)
 	struct auth_conf c = { .house.key = SECRET64, .api_keys = list };
 	struct auth *a = auth_of(&c);
 	const char *said;
-	char *t = hs256("{" EXP ",\"fanfare\":{\"publish\":[\"\\u009b2Jx\","
+	char *t = hs256("{" EXP ",\"sub\":\"user\\u202enimda\\u200b\","
+	    "\"fanfare\":{\"publish\":[\"\\u009b2Jx\","
 	    "\"ok\"]},\"note\":\"\\u009b2J\\u007f\\u001b[2J\xc3\xa9\"}");
 	char longest[8194], *pasted;
 	bool good;
@@ -292,6 +325,9 @@ START_TEST(explain_takes_what_people_paste)
 	ck_assert_ptr_null(strstr(said, "\xc2\x9b"));
 	ck_assert_ptr_null(strchr(said, '\x1b'));
 	ck_assert_ptr_null(strchr(said, '\x7f'));
+	/* and nobody is shown another text than there is */
+	ck_says(said, "user\\xe2\\x80\\xaenimda\\xe2\\x80\\x8b");
+	ck_assert_ptr_null(strstr(said, "\xe2\x80"));
 	free(pasted);
 	auth_free(a);
 }
@@ -357,6 +393,7 @@ suite(void)
 	tcase_add_test(tc, a_made_secret_is_new_and_accepted);
 	tcase_add_test(tc, explain_names_what_is_wrong);
 	tcase_add_test(tc, explain_compares_issuer_audience_and_grace);
+	tcase_add_test(tc, explain_tells_the_key_before_from_the_key);
 	tcase_add_test(tc, explain_tells_what_leeway_forgives);
 	tcase_add_test(tc, explain_takes_what_people_paste);
 	tokens = table_read("tokens.txt");

@@ -227,6 +227,69 @@ START_TEST(a_file_of_api_keys_adds_to_the_list)
 }
 END_TEST
 
+/* As it is while a secret is replaced: the new one signs, both check. */
+START_TEST(the_key_before_checks_tokens_and_makes_none)
+{
+	size_t len;
+	char *other = strdup(maker_key("HS-OTHER", &len)), err[512], *minted;
+	char *old = hs256(GOOD), *new = maker_token(H("HS256"), GOOD, "HS256/HS-OTHER");
+	char *rsa = maker_token(H("RS256"), GOOD, "RS256/RSA");
+	struct auth_conf c = { .house.key = SECRET64 };
+	struct auth_mint m = { .lifetime_ms = 1000 };
+	struct auth_identity id, id2;
+	uint64_t before = only_id(&c);
+	struct auth *a;
+
+	other[len] = '\0';
+	c.house.key = other;
+	c.house.key_before = SECRET64;
+	a = auth_of(&c);
+	ck_assert_uint_eq(auth_key_ids(a, NULL, 0), 2);
+	id = identity(a, old, AUTH_PUBLISH);
+	id2 = identity(a, new, AUTH_PUBLISH);
+	/* Its streams go on, and who comes with either is the same one. */
+	ck_assert_uint_eq(id.key_id, before);
+	ck_assert_uint_ne(id2.key_id, before);
+	ck_assert_uint_eq(id.principal, id2.principal);
+	ck_assert_str_eq(id.issuer, id2.issuer);
+	auth_identity_fini(&id);
+	auth_identity_fini(&id2);
+	ck_assert_ptr_nonnull(minted = auth_mint_token(a, &m, NOW, err, sizeof err));
+	ck_assert_int_eq(outcome(a, rsa, AUTH_SUBSCRIBE, NOW), PROBLEM_TOKEN_INVALID);
+	auth_free(a);
+	c.house.key_before = NULL;
+	a = auth_of(&c);
+	ck_assert(!auth_has_key(a, before));
+	ck_assert_int_eq(outcome(a, minted, AUTH_SUBSCRIBE, NOW), 0);
+	ck_assert_int_eq(outcome(a, old, AUTH_SUBSCRIBE, NOW), PROBLEM_TOKEN_INVALID);
+	auth_free(a);
+	/* From a secret to a public key, which is left to the threads for that. */
+	c.house.key = maker_public("RSA");
+	c.house.key_before = SECRET64;
+	a = auth_of(&c);
+	ck_assert(!auth_is_fast(&a->issuers[0]));
+	ck_assert_int_eq(outcome(a, old, AUTH_SUBSCRIBE, NOW), 0);
+	ck_assert_int_eq(outcome(a, rsa, AUTH_SUBSCRIBE, NOW), 0);
+	ck_assert_int_eq(outcome(a, new, AUTH_SUBSCRIBE, NOW), PROBLEM_TOKEN_INVALID);
+	ck_assert_ptr_null(auth_mint_token(a, &m, NOW, err, sizeof err));
+	auth_free(a);
+	c.house.key = SECRET64;
+	c.house.key_before = maker_public("RSA");
+	a = auth_of(&c);
+	ck_assert(!auth_is_fast(&a->issuers[0]));
+	auth_free(a);
+	c.house.key_before = SECRET64;
+	ck_says(refusal(&c), "auth.key_before: it is the same key as auth.key: put");
+	c.house.key_before = "short";
+	ck_says(refusal(&c), "auth.key_before: the secret has 5 bytes");
+	free(other);
+	free(old);
+	free(new);
+	free(rsa);
+	free(minted);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -240,6 +303,7 @@ suite(void)
 	tcase_add_test(tc, a_secret_file_open_to_others_is_refused);
 	tcase_add_test(tc, a_bad_file_is_refused_by_name);
 	tcase_add_test(tc, a_file_of_api_keys_adds_to_the_list);
+	tcase_add_test(tc, the_key_before_checks_tokens_and_makes_none);
 	return s;
 }
 

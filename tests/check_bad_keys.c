@@ -243,9 +243,9 @@ value_of(const struct bad_key *r, char **secret)
 	return path;
 }
 
-START_TEST(J4_a_server_does_not_start_with_a_bad_key_and_names_it)
+static void
+is_told(const struct bad_key *r)
 {
-	const struct bad_key *r = &rows[_i];
 	char *secret, *value = value_of(r, &secret), *said, *at;
 	char *option = fmt("--%s=%s", r->option, value);
 	bool is_list = strncmp(r->option, "auth.api_keys", 13) == 0;
@@ -276,6 +276,31 @@ START_TEST(J4_a_server_does_not_start_with_a_bad_key_and_names_it)
 		    r->name, said);
 	}
 }
+
+START_TEST(J4_a_server_does_not_start_with_a_bad_key_and_names_it)
+{
+	is_told(&rows[_i]);
+}
+END_TEST
+
+/* "auth.key_file" as "auth.key_before_file". */
+static char *
+of_before(const char *text)
+{
+	return strncmp(text, "auth.key", 8) == 0 ? fmt("auth.key_before%s", text + 8) :
+	    fmt("%s", text);
+}
+
+START_TEST(J4_so_it_is_with_the_key_before)
+{
+	struct bad_key r = rows[_i];
+
+	if (strncmp(r.option, "auth.key", 8) != 0)
+		return;
+	r.option = of_before(r.option);
+	r.says = of_before(r.says);
+	is_told(&r);
+}
 END_TEST
 
 static Suite *
@@ -287,6 +312,7 @@ suite(void)
 	read_rows();
 	tcase_add_loop_test(tc,
 	    J4_a_server_does_not_start_with_a_bad_key_and_names_it, 0, (int)n_rows);
+	tcase_add_loop_test(tc, J4_so_it_is_with_the_key_before, 0, (int)n_rows);
 	return su;
 }
 

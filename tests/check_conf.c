@@ -206,6 +206,8 @@ static const struct {
 	{ "auth.key", "", "has no value" },
 	{ "auth.key_file", "", "has no value" },
 	{ "auth.key_file", "a\001b", "holds a control character" },
+	{ "auth.key_before", "", "has no value" },
+	{ "auth.key_before_file", "a\001b", "holds a control character" },
 	{ "auth.jwks", "", "has no value" },
 	{ "auth.jwks", "a\001", "holds a control character" },
 	{ "auth.jwks", "http://login.example.com/jwks", "is http: whoever is in between" },
@@ -1073,6 +1075,10 @@ START_TEST(an_issuer_comes_from_variables_and_options_too)
 	    "FANFARE_AUTH_CLERK_GRANTS_CLAIM=g"), 0);
 	ck_assert(conf_known("auth.clerk.issuer"));
 	ck_assert(conf_is_secret("auth.clerk.key"));
+	ck_assert(conf_is_secret("auth.key_before"));
+	ck_assert(conf_is_secret("auth.clerk.key_before"));
+	ck_assert_int_eq(load_env("FANFARE_AUTH_MY_IDP_KEY_BEFORE_FILE=fb",
+	    "FANFARE_AUTH_KEY_BEFORE=kb"), 0);
 	ck_assert(!conf_is_secret("auth.clerk.issuer"));
 	ck_assert_int_eq(set("auth.clerk.jwks", "option"), 0);
 	ck_assert_msg(finish() == 0, "%s", err);
@@ -1082,6 +1088,8 @@ START_TEST(an_issuer_comes_from_variables_and_options_too)
 	ck_assert_str_eq(c->issuers[0].grants_claim, "g");
 	ck_assert_str_eq(c->issuers[1].name, "my_idp");
 	ck_assert_str_eq(c->issuers[1].key_file, "f");
+	ck_assert_str_eq(c->issuers[1].key_before_file, "fb");
+	ck_assert_str_eq(c->house.key_before, "kb");
 	ck_assert_str_eq(c->issuers[1].issuer, "https://my");
 }
 END_TEST
@@ -1096,6 +1104,14 @@ static const struct {
 	    "fanfare.conf:4: [auth.a]: it has no key" },
 	{ "[auth]\nkey = k\n[auth.a]\nissuer = i\njwks = j\nkey = s\n",
 	    "fanfare.conf:5: auth.a.jwks: auth.a.key is set too (fanfare.conf:6); keep" },
+	{ "[auth]\nkey = k\nkey_before = a\nkey_before_file = b\n",
+	    "fanfare.conf:4: auth.key_before_file: auth.key_before is set too "
+	    "(fanfare.conf:3); keep one of them" },
+	{ "[auth]\napi_keys = k:" SECRET "\nkey_before = a\n", "fanfare.conf:3: "
+	    "auth.key_before: there is no key or key_file that it was before" },
+	{ "[auth]\nkey = k\n[auth.a]\nissuer = i\njwks = j\nkey_before_file = f\n",
+	    "fanfare.conf:6: auth.a.key_before_file: it stands beside key or key_file "
+	    "alone: in a JWKS" },
 	{ "[auth]\nkey = k\njwks = j\n",
 	    "fanfare.conf:3: auth.jwks: auth.key is set too (fanfare.conf:2); keep one" },
 	{ "[auth]\nkey = k\n[auth.a]\nissuer = i\njwks = j\n[auth.b]\nkey = k\n"

@@ -346,8 +346,7 @@ START_TEST(R13_a_commit_that_outlives_the_stop_is_no_crash)
 		return;
 	/* Longer than the http thread waits for a commit when it stops. */
 	if (size_of_run(0, 1) == 0) {
-		printf("skipped: takes a quarter of a minute; with "
-		    "FANFARE_TEST_RELEASE=1\n");
+		left_out("a quarter of a minute, for FANFARE_TEST_RELEASE=1");
 		return;
 	}
 	faults_begin();

@@ -449,6 +449,43 @@ START_TEST(revocations_survive_restarts_kills_reloads_and_are_backed_up)
 }
 END_TEST
 
+/* What `fanfare explain` says of the token in this header line, by that log. */
+static int
+explained(const char *store, const char *header, char **said)
+{
+	char *text = fmt("%s", header), *err;
+
+	text[strcspn(text, "\r\n")] = '\0';
+	return program_run(said, &err, NULL, "explain", "--auth.key=" HOUSE_KEY,
+	    fmt("--store.path=%s", store), text, NULL);
+}
+
+START_TEST(explain_knows_what_was_revoked_beside_the_server_and_without_it)
+{
+	struct server *s = server_start(NULL, NULL);
+	char *old = login("42"), *other = login("43"), *said;
+
+	ck_assert_int_eq(explained(s->store, old, &said), 0);
+	revoke_it(s, "{\"sub\":\"42\"}");
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(explained(s->store, old, &said), 1);
+		ck_assert_msg(strstr(said, "Refused with 401 token_invalid: the token is "
+		    "revoked: those of its sub were") != NULL, "%s", said);
+		ck_assert_int_eq(explained(s->store, other, &said), 0);
+		ck_assert_msg(strstr(said, "\nAccepted; ") != NULL &&
+		    strstr(said, "revoked") == NULL, "%s", said);
+		if (i == 0)
+			ck_assert_int_eq(server_stop(s), 0);
+	}
+	log_is_whole(s);
+	/* Where there is no log, it does not claim to know, nor make one. */
+	ck_assert_int_eq(explained(fmt("%s/none.db", test_dir()), old, &said), 0);
+	ck_assert_msg(strstr(said, "Whether it was revoked is not known: ") != NULL &&
+	    strstr(said, "none.db: No such file") != NULL, "%s", said);
+	ck_assert_int_ne(access(fmt("%s/none.db", test_dir()), F_OK), 0);
+}
+END_TEST
+
 /* Another program holds the database's lock. */
 START_TEST(a_revocation_that_cannot_be_stored_holds_all_the_same_and_is_told)
 {
@@ -671,6 +708,8 @@ suite(void)
 	tcase_add_test(tc, no_iat_is_the_oldest_and_one_in_the_future_is_refused);
 	tc = harness_case(s, "kept", 90);
 	tcase_add_test(tc, revocations_survive_restarts_kills_reloads_and_are_backed_up);
+	tcase_add_test(tc,
+	    explain_knows_what_was_revoked_beside_the_server_and_without_it);
 	tcase_add_test(tc,
 	    revocations_go_when_no_token_can_live_any_more_and_none_comes_to_life);
 	tcase_add_test(tc, a_revocation_that_cannot_be_stored_holds_all_the_same_and_is_told);

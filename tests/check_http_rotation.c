@@ -22,8 +22,13 @@
 
 enum { OLD_TOKEN, OLD_KEY, NEW_TOKEN, NEW_KEY, KINDS };
 
+#define OLD_SECRET	"old-secret-of-the-tests-0123456789abcdef"
+#define NEW_SECRET	"new-secret-of-the-tests-0123456789abcdef"
+
 static struct server *sv;
-static char *set_file, *keys_file;
+static bool of_secrets;		/* all kinds are tokens made with one of these */
+static char *set_file, *keys_file, *conf_file;
+static void (*have_keys)(bool old, bool new);
 static int published;
 
 /* A stream, and the events that it must have: all, from its first on. */
@@ -43,6 +48,11 @@ credential(int kind)
 	const char *kid = kind == OLD_TOKEN ? "old" : "new";
 	char *header, *claims, *t;
 
+	if (of_secrets)
+		return fmt(BEARER "%s\r\n", token(kind <= OLD_KEY ? OLD_SECRET :
+		    NEW_SECRET, fmt("{\"exp\":%lld,\"sub\":\"%d\",\"fanfare\":{"
+		    "\"subscribe\":[\"a\"],\"publish\":[\"a\"]}}",
+		    (long long)wall_s() + 600, ++n)));
 	if (kind == OLD_KEY || kind == NEW_KEY)
 		return fmt(BEARER "%s\r\n", kind == OLD_KEY ? OLD_API : NEW_API);
 	header = fmt("{\"alg\":\"%s\",\"kid\":\"%s\"}", kind == OLD_TOKEN ?
@@ -74,6 +84,34 @@ write_keys(bool old, bool new)
 
 	replace(set_file, set);
 	replace(keys_file, keys);
+}
+
+/* The lines of the manual for the time with two, with its paths here. */
+static char *
+lines_of_manual(void)
+{
+	const char *src = getenv("srcdir");
+	char *text = read_whole(fmt("%s/src/fanfare-tokens.7", src != NULL ? src : "..")),
+	    *at = strstr(text, ".Sh KEY ROTATION\n"), *end, *out = fmt("%s", "");
+
+	ck_assert(at != NULL && (at = strstr(at, "\n[auth]\n")) != NULL &&
+	    (end = strstr(at, ".Ed\n")) != NULL);
+	for (*end = '\0'; (end = strstr(at, "/etc/fanfare")) != NULL; at = end + 12)
+		out = fmt("%s%.*s%s", out, (int)(end - at), at, test_dir());
+	return fmt("%s%s", out, at);
+}
+
+static void
+write_secrets(bool old, bool new)
+{
+	char *key = fmt("%s/token-key", test_dir()), *text = lines_of_manual();
+
+	replace(key, new ? NEW_SECRET "\n" : OLD_SECRET "\n");
+	replace(fmt("%s-before", key), OLD_SECRET "\n");
+	if (!old || !new)
+		text = fmt("[auth]\nkey_file = %s\n", key);
+	/* As in EXAMPLES of fanfare.conf(5): a rule that a second section could not share. */
+	replace(conf_file, fmt("%s[topics]\nauthenticated = user/{sub}/**\n", text));
 }
 
 static void
@@ -160,29 +198,25 @@ publish_until(int kind, int status, int by)
 	}
 }
 
-START_TEST(J6_keys_rotate_by_sighup_under_load_and_valid_streams_lose_nothing)
+/* From the old ones over both to the new ones. */
+static void
+rotate(void)
 {
 	int64_t end;
 
-	set_file = fmt("%s/set", test_dir());
-	keys_file = fmt("%s/keys", test_dir());
 	n_readers = published = 0;
-	write_keys(true, false);
-	sv = server_start(fmt("--auth.jwks=%s", set_file),
-	    fmt("--auth.api_keys_file=%s", keys_file),
-	    "--auth.api_keys=spare:ffk_spare-spare-spare-spare", NULL);
 	open_readers(OLD_TOKEN);
 	open_readers(OLD_KEY);
 	publish_until(NEW_TOKEN, 401, OLD_TOKEN);
 	/* The new ones beside the old. */
-	write_keys(true, true);
+	have_keys(true, true);
 	server_signal(sv, SIGHUP);
 	publish_until(NEW_TOKEN, 200, OLD_TOKEN);
 	for (int kind = 0; kind < KINDS; kind++)
 		open_readers(kind);
 	publish_until(OLD_TOKEN, 200, NEW_TOKEN);
 	/* The old ones go. */
-	write_keys(false, true);
+	have_keys(false, true);
 	server_signal(sv, SIGHUP);
 	publish_until(OLD_TOKEN, 401, NEW_TOKEN);
 	open_readers(NEW_TOKEN);
@@ -211,6 +245,34 @@ START_TEST(J6_keys_rotate_by_sighup_under_load_and_valid_streams_lose_nothing)
 	ck_assert_int_gt(published, 4 * ROUND);
 	ck_assert_int_eq(server_stop(sv), 0);
 	ck_assert_ptr_null(strstr(read_whole(sv->log), NEW_API));
+	ck_assert_ptr_null(strstr(read_whole(sv->log), NEW_SECRET));
+}
+
+START_TEST(J6_keys_rotate_by_sighup_under_load_and_valid_streams_lose_nothing)
+{
+	set_file = fmt("%s/set", test_dir());
+	keys_file = fmt("%s/keys", test_dir());
+	have_keys = write_keys;
+	of_secrets = false;
+	write_keys(true, false);
+	sv = server_start(fmt("--auth.jwks=%s", set_file),
+	    fmt("--auth.api_keys_file=%s", keys_file),
+	    "--auth.api_keys=spare:ffk_spare-spare-spare-spare", NULL);
+	rotate();
+}
+END_TEST
+
+START_TEST(
+    J6_a_secret_rotates_by_the_lines_of_the_manual_and_valid_streams_lose_nothing)
+{
+	conf_file = fmt("%s/fanfare.conf", test_dir());
+	have_keys = write_secrets;
+	of_secrets = true;
+	write_secrets(true, false);
+	sv = server_start(fmt("-c%s", conf_file), "--auth.key=", NULL);
+	rotate();
+	ck_assert_ptr_nonnull(strstr(read_whole(sv->log),
+	    "auth.key_before_file: an HMAC secret of 40 bytes, fingerprint"));
 }
 END_TEST
 
@@ -285,6 +347,8 @@ suite(void)
 
 	tcase_add_test(tc,
 	    J6_keys_rotate_by_sighup_under_load_and_valid_streams_lose_nothing);
+	tcase_add_test(tc,
+	    J6_a_secret_rotates_by_the_lines_of_the_manual_and_valid_streams_lose_nothing);
 	tcase_add_test(tc,
 	    J6_an_expired_stream_is_closed_within_a_second_of_exp_and_grace);
 	return su;

@@ -105,7 +105,11 @@ own_network(void)
 	}
 	ck_assert_int_ne(fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), -1);
 	r.ifr_flags = IFF_UP;
-	ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &r), 0);
+	/* Some give us a network and no right in it. */
+	if (ioctl(fd, SIOCSIFFLAGS, &r) == -1 && errno == EPERM) {
+		close(fd);
+		return false;
+	}
 	snprintf(r.ifr_name, sizeof r.ifr_name, "lo:1");
 	sa.sin_addr.s_addr = inet_addr("203.0.113.1");
 	memcpy(&r.ifr_addr, &sa, sizeof sa);
@@ -171,7 +175,7 @@ START_TEST(I5_what_a_stranger_forges_counts_for_nothing)
 	int fd;
 
 	if (!own_network()) {
-		printf("no network of our own, so no stranger: %s\n", strerror(errno));
+		left_out("no network of our own, so no stranger: %s", strerror(errno));
 		return;
 	}
 	ck_assert_int_ne(fd = socket(AF_INET, SOCK_STREAM, 0), -1);

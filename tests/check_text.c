@@ -260,6 +260,24 @@ START_TEST(controls_are_c0_del_and_c1)
 }
 END_TEST
 
+START_TEST(a_harmless_character_is_seen_and_deceives_nobody)
+{
+	static const struct { const char *text; size_t n; } rows[] = {
+		{ "a", 1 }, { "ab", 1 }, { "\xc3\xa9z", 2 }, { "\xe2\x82\xac", 3 },
+		{ "\xf0\x9f\x98\x80!", 4 }, { " ", 1 }, { "\n", 0 }, { "\x7f", 0 },
+		{ "\xc2\x9b" "2J", 0 }, { "\xc2\xad", 0 }, { "\xd8\x9c", 0 },
+		{ "\xe2\x80\xae", 0 }, { "\xe2\x80\x8b", 0 }, { "\xe2\x81\xa9", 0 },
+		{ "\xef\xbb\xbf", 0 }, { "\xf3\xa0\x81\x81", 0 }, { "\xff", 0 },
+		{ "\xe2\x82", 0 }, { "\xc0\x80", 0 }, { "\xc3", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		ck_assert_msg(text_harmless(rows[i].text, strlen(rows[i].text)) ==
+		    rows[i].n, "row %zu", i);
+	ck_assert_uint_eq(text_harmless("", 0), 0);
+}
+END_TEST
+
 START_TEST(a_token_has_no_other_bytes)
 {
 	const char *good = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -437,6 +455,7 @@ suite(void)
 	ADD_ROWS(tc, utf8_is_what_rfc_3629_says, utf8_rows);
 	tcase_add_test(tc, utf8_agrees_with_a_decoder_on_every_short_text);
 	tcase_add_test(tc, controls_are_c0_del_and_c1);
+	tcase_add_test(tc, a_harmless_character_is_seen_and_deceives_nobody);
 	tcase_add_test(tc, a_token_has_no_other_bytes);
 	tcase_add_test(tc, secrets_are_equal_byte_for_byte_or_not);
 	ADD_ROWS(tc, a_time_is_written_as_rfc_3339_has_it, time_rows);

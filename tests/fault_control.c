@@ -55,11 +55,13 @@ faults_possible(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
     __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	printf("skipped: a sanitizer has the memory and the calls that would fail\n");
+	left_out("a sanitizer has the memory and the calls that would fail");
 	return false;
 #else
 	if (library() == NULL) {
-		printf("skipped: tests/fault_preload.so is not built\n");
+		ck_assert_msg(setting("FANFARE_TEST_ALL", 0) == 0,
+		    "tests/fault_preload.so is not built");
+		left_out("tests/fault_preload.so is not built");
 		return false;
 	}
 	return true;

@@ -70,6 +70,33 @@ size_of_run(int every, int release)
 	return setting("FANFARE_TEST_RELEASE", 0) != 0 ? release : every;
 }
 
+void
+left_out(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	fputs("left out: ", stdout);
+	vprintf(format, ap);
+	putchar('\n');
+	va_end(ap);
+	fflush(stdout);
+}
+
+char *
+have_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	char *dirs = fmt("%s:/usr/sbin:/sbin", path != NULL ? path : "/usr/bin"), *dir, *p;
+
+	while ((dir = strsep(&dirs, ":")) != NULL)
+		if (access(p = fmt("%s/%s", dir, name), X_OK) == 0)
+			return p;
+	ck_assert_msg(setting("FANFARE_TEST_ALL", 0) == 0, "there is no %s here", name);
+	left_out("there is no %s here", name);
+	return NULL;
+}
+
 /* The server is built as we are. */
 #ifndef __has_feature
 #define __has_feature(x)	0

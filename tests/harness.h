@@ -43,6 +43,11 @@ int64_t	 now_ms(void);			/* monotonic */
 int64_t	 wall_s(void);
 int	 patience(int ms);		/* the same, times FANFARE_TEST_SLOW */
 int	 setting(const char *name, int otherwise);	/* from environment */
+/* Something cannot be tested here, and why: one line, which make check shows at the end. */
+void	 left_out(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The path of a program that the test needs.  NULL: it is left out; with
+ * FANFARE_TEST_ALL=1, as contrib/test has it after it installed them, that is a failure. */
+char	*have_program(const char *name);
 /* How often, how many: in every run, or with FANFARE_TEST_RELEASE=1. */
 int	 size_of_run(int every, int release);
 uint32_t dice(uint32_t sides);		/* seeded by suite_seed() */
