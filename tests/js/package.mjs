@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import zlib from 'node:zlib';
 import { transformSync } from 'esbuild';
-import { LIMIT, contrib, finish, run, tmp, top } from './harness.mjs';
+import { LIMIT, Server, contrib, finish, run, tmp, top } from './harness.mjs';
 
 const modules = path.join(top, 'tests/js/node_modules');
 const app = path.join(tmp, 'app');
@@ -71,6 +71,21 @@ test('the browser client stays small', LIMIT, () => {
 
 	console.log(`# fanfare.js: ${text.length} bytes, ${small.length} minified, ${gzip} with gzip, ${brotli} with brotli`);
 	assert.ok(gzip < 6000, `${gzip} bytes`);
+});
+
+test('the server serves the same, as small as README says', LIMIT, async () => {
+	const s = await Server.make('served');
+	const ask = (coding) => fetch(`${s.url}fanfare.js`, { headers: { 'accept-encoding': coding } });
+	const [plain, zipped] = [await ask('identity'), await ask('gzip')];
+	const text = fs.readFileSync(path.join(contrib, 'js', 'fanfare.js'), 'utf8');
+	const size = Number(zipped.headers.get('content-length'));
+	const [, says] = /a module of\s+(\d+) kB/.exec(fs.readFileSync(path.join(top, 'README'), 'utf8'));
+
+	assert.deepEqual([plain.headers.get('content-encoding'), zipped.headers.get('content-encoding')], [null, 'gzip']);
+	assert.equal(await plain.text(), text);
+	assert.equal(await zipped.text(), text);
+	console.log(`# GET /fanfare.js: ${size} bytes with gzip`);
+	assert.ok(Math.abs(size - 1000 * says) < 600, `README says ${says} kB, it is ${size} bytes`);
 });
 
 test('the package has the version of the server', LIMIT, () => {

@@ -138,6 +138,8 @@ test('publishing, pages, health and control pass through; metrics do not; errors
 		assert.deepEqual([large.status, large.headers['content-type']], [413, 'application/problem+json'], name);
 		assert.equal(json(await ask(`${proxy.origin}/history?topic=p&replay=5&token=${token}`)).events.length, 5, name);
 		assert.match((await ask(`${proxy.origin}/fanfare.js`)).text(), /export class Fanfare/, name);
+		const { headers } = await ask(`${proxy.origin}/fanfare.js`, { headers: { 'accept-encoding': 'gzip' } });
+		assert.deepEqual([headers['content-encoding'], headers.vary], ['gzip', 'Accept-Encoding, Origin'], name);
 		assert.equal((await ask(`${proxy.origin}/healthz`)).status, 200, name);
 		const metrics = await ask(`${proxy.origin}/metrics`);
 		assert.equal(metrics.status, 404, name);
