@@ -74,6 +74,7 @@ source_files() {
 		    -prune -o -type f ! -name '*.o' ! -name '*.a' ! -name '*.log' \
 		    ! -name '*.trs' ! -name config.h ! -name config.status \
 		    ! -name stamp-h1 ! -name Makefile ! -name sql_text.[ch] ! -name page_text.[ch] \
+		    ! -name page_gzip.h \
 		    ! -path ./src/fanfare.conf.5 ! -path ./src/fanfare-recipes.7 \
 		    ! -name '*.db*' ! -path ./fanfare \
 		    ! \( -path './tests/check_*' ! -name '*.[ch]' \) -print |

@@ -114,9 +114,12 @@ origin_add_headers(struct request *rq, struct MHD_Response *r)
 	const struct http_conf *c = &rq->http->conf;
 	const char *origin = allowed_origin(rq);
 
-	/* Whatever came of it: the next asker's answer may be another. */
+	/* Whatever came of it: the next asker's answer may be another.  In one line: of
+	 * several, nginx before 1.23 goes by one when it caches. */
 	if (c->cors_origins[0] != NULL && !rq->listener->admin && !any_origin(c))
-		(void)MHD_add_response_header(r, "Vary", "Origin");
+		(void)MHD_add_response_header(r, "Vary", MHD_del_response_header(r,
+		    "Vary", "Accept-Encoding") == MHD_YES ?
+		    "Accept-Encoding, Origin" : "Origin");
 	if (origin == NULL)
 		return false;
 	(void)MHD_add_response_header(r, "Access-Control-Allow-Origin", origin);

@@ -4,10 +4,13 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "digest.h"
 #include "http_internal.h"
+#include "page_gzip.h"
 #include "page_text.h"
 
 /* A word of a Content-Security-Policy that allows what stands between two tags of the
@@ -41,24 +44,63 @@ demo_run(struct request *rq)
 	return rq_answer(rq, 200, "text/html; charset=utf-8", &b, headers);
 }
 
+/* The weight that an Accept-Encoding gives to a coding; negative: it does not name it. */
+static double
+weight(const char *list, const char *coding)
+{
+	size_t len = strlen(coding);
+
+	for (const char *p = list;; p++) {
+		p += strspn(p, " \t");
+		if (strncasecmp(p, coding, len) == 0 && strchr(" \t;,", p[len]) != NULL) {
+			p += len;
+			p += strspn(p, " \t;");
+			return strncasecmp(p, "q=", 2) == 0 ? strtod(p + 2, NULL) : 1;
+		}
+		p += strcspn(p, ",");
+		if (*p == '\0')
+			return -1;
+	}
+}
+
+/* RFC 9110, 12.5.3.  Who names no coding might take any, but often reads none. */
+static bool
+takes_gzip(struct request *rq)
+{
+	const char *list = rq_header(rq, "Accept-Encoding");
+	double gzip;
+
+	if (list == NULL)
+		return false;
+	if ((gzip = weight(list, "gzip")) < 0)
+		gzip = weight(list, "*");
+	return gzip > 0 && gzip >= weight(list, "identity");
+}
+
 /* The browser client that was made with this server. */
 enum answer
 client_run(struct request *rq)
 {
+	bool gzip = takes_gzip(rq);
+	const void *text = gzip ? (const void *)page_fanfare_gzip : page_fanfare;
+	size_t len = gzip ? sizeof(page_fanfare_gzip) : strlen(page_fanfare);
 	char etag[DIGEST_ETAG_SIZE];
 	/* Pages of other origins load it. */
 	const char *headers[] = { "ETag", etag, "Cache-Control", "no-cache",
-		"Cross-Origin-Resource-Policy", "cross-origin", NULL };
+		"Cross-Origin-Resource-Policy", "cross-origin",
+		"Vary", "Accept-Encoding", NULL, "gzip", NULL };
 	struct digest *d = digest_new();
 	struct buf b = { 0 };
 
 	if (d == NULL)
 		return ANSWER_FAILED;
-	digest_add(d, page_fanfare, strlen(page_fanfare));
+	digest_add(d, text, len);
 	if (digest_end_etag(d, etag) == -1)
 		return ANSWER_FAILED;
 	if (rq_tag_matches(rq, etag))
 		return rq_answer(rq, 304, NULL, &b, headers);
-	buf_adds(&b, page_fanfare);
+	if (gzip)
+		headers[8] = "Content-Encoding";
+	buf_add(&b, text, len);
 	return rq_answer(rq, 200, "text/javascript; charset=utf-8", &b, headers);
 }

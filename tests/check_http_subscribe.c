@@ -431,6 +431,68 @@ START_TEST(the_browser_client_is_served_and_asked_for_again_for_a_304)
 }
 END_TEST
 
+START_TEST(the_browser_client_is_gzipped_for_whom_that_suits)
+{
+	static const struct {
+		const char	*accept;	/* NULL: no such header */
+		bool		 gzip;
+	} rows[] = {
+		{ NULL, false }, { "", false }, { "identity", false },
+		{ "gzip", true }, { "GZip", true }, { "gzip, deflate, br, zstd", true },
+		{ "br,gzip", true }, { "br ,\tgzip ; q=0.1", true },
+		{ "deflate, br", false }, { "gzipped, x-gzip, notgzip", false },
+		{ "gzip;q=0", false }, { "gzip;q=0.000, *", false },
+		{ "gzip; Q=0.001", true }, { "gzip;q=1.0", true },
+		{ "*", true }, { "*;q=0", false }, { "br, *;q=0.5", true },
+		{ "gzip;q=0.5, identity", false }, { "identity;q=0.5, gzip;q=0.8", true },
+		{ "identity;q=0, gzip;q=0.2", true }, { "identity, gzip", true },
+		{ "gzip;q=", false }, { "gzip;q=x", false }, { ";;,,;gzip", false },
+	};
+	struct server *s = server_start("--stream.retry=1s", NULL);
+	struct answer *a = get(s, "/fanfare.js", "");
+	char *plain = fmt("%s", header(a, "ETag")), *gzip;
+	size_t plain_len = a->len, len;
+
+	a = get(s, "/fanfare.js", "Accept-Encoding: gzip\r\n");
+	gzip = fmt("%s", header(a, "ETag"));
+	ck_assert_str_ne(plain, gzip);
+	ck_assert_int_eq(memcmp(a->body, "\x1f\x8b\x08", 3), 0);
+	len = a->len;
+	ck_assert_uint_lt(len, plain_len / 2);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *h = rows[i].accept == NULL ? fmt("%s", "") :
+		    fmt("Accept-Encoding: %s\r\n", rows[i].accept);
+		const char *coding;
+
+		for (int head = 0; head < 2; head++) {
+			a = head ? ask(s, "HEAD", "/fanfare.js", h, NULL, 0) :
+			    get(s, "/fanfare.js", h);
+			ck_assert_int_eq(a->status, 200);
+			coding = header(a, "Content-Encoding");
+			ck_assert_msg(rows[i].gzip ? coding != NULL &&
+			    strcmp(coding, "gzip") == 0 : coding == NULL, "%s", h);
+			ck_assert_str_eq(header(a, "ETag"), rows[i].gzip ? gzip : plain);
+			ck_assert_str_eq(header(a, "Content-Type"),
+			    "text/javascript; charset=utf-8");
+			ck_assert_str_eq(header(a, "Vary"), "Accept-Encoding");
+			ck_assert_str_eq(header(a, "Content-Length"),
+			    fmt("%zu", rows[i].gzip ? len : plain_len));
+			ck_assert_uint_eq(a->len, head ? 0 : rows[i].gzip ? len :
+			    plain_len);
+		}
+		a = get(s, "/fanfare.js", fmt("%sIf-None-Match: %s\r\n", h,
+		    rows[i].gzip ? gzip : plain));
+		ck_assert_int_eq(a->status, 304);
+		ck_assert_str_eq(header(a, "Vary"), "Accept-Encoding");
+		ck_assert_ptr_null(header(a, "Content-Encoding"));
+		a = get(s, "/fanfare.js", fmt("%sIf-None-Match: %s\r\n", h,
+		    rows[i].gzip ? plain : gzip));
+		ck_assert_int_eq(a->status, 200);
+	}
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -453,6 +515,7 @@ suite(void)
 	tcase_add_test(tc, health_is_told_on_both_listeners);
 	tcase_add_test(tc,
 	    the_browser_client_is_served_and_asked_for_again_for_a_304);
+	tcase_add_test(tc, the_browser_client_is_gzipped_for_whom_that_suits);
 	return su;
 }
 

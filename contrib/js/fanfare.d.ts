@@ -85,9 +85,13 @@ export interface Options {
 export type Handler<Data = any, Name extends string | null = string | null> =
 	(event: FanfareEvent<Data, Name>) => void
 
-/** By the event's name; '*' gets those that have no handler of their own. */
+/**
+ * By the event's name; '*' gets those that have no handler of their own.  (Extract keeps
+ * TypeScript from guessing `Events` by the handlers.)
+ */
 export type Handlers<Events extends object = Record<string, any>> =
-	{ [Name in keyof Events & string]?: Handler<Events[Name], Name> } & { '*'?: Handler }
+	{ [Name in Extract<keyof Events, string>]?: Handler<Events[Name], string extends Name ? any : Name> } &
+	{ '*'?: Handler }
 
 export interface OnOptions {
 	/** Begin behind this id: `cursor` of a History.  Wins over `replay` at the start. */

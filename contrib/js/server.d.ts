@@ -9,7 +9,7 @@ export interface ServerOptions {
 	url?: string
 	/** An API key, or a token that may publish; default: FANFARE_API_KEY. */
 	key?: string
-	/** Milliseconds in all, with repeats (5000). */
+	/** Milliseconds in all, with repeats (5000).  Who is told to come later than that gives up at once. */
 	timeout?: number
 }
 
@@ -43,7 +43,7 @@ export interface PublishedBatch {
 export class FanfareError extends Error {
 	/** HTTP status; 0: no answer. */
 	status: number
-	/** 'token_invalid', 'topic_forbidden', 'store_full', 'unreachable', ... */
+	/** 'token_invalid', 'topic_forbidden', 'store_full'; of ours 'unreachable', 'not_fanfare'. */
 	code: string
 	/** Stands in the server's log too. */
 	ref?: string

@@ -19,19 +19,25 @@ const pause = (ms, signal) => new Promise((resolve) => {
 	signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
 });
 
-async function refusal(response) {
+// What fanfare says, which has this field; all else is thrown.
+async function read(response, field) {
+	const { ok, status, url, headers } = response;
+	const at = headers.get('location');
+
+	if (at !== null && status < 400)
+		throw new FanfareError(status, 'not_fanfare', `${url} leads to ${at}, where a key is not sent: set FANFARE_URL, or url, to where that ends`);
 	const text = await response.text();
-
+	let said;
 	try {
-		const { code, detail, ref } = JSON.parse(text);
-
-		if (code !== undefined)
-			return new FanfareError(response.status, code, detail, ref);
+		said = JSON.parse(text);
 	} catch {
 		// Not fanfare's answer: a proxy's.
 	}
-	return new FanfareError(response.status, 'not_fanfare',
-		`something else answered at ${response.url}: ${text.slice(0, 200)}`);
+	if (ok && said?.[field] !== undefined)
+		return said;
+	if (!ok && said?.code !== undefined)
+		throw new FanfareError(status, said.code, said.detail, said.ref);
+	throw new FanfareError(status, 'not_fanfare', `something else answered at ${url}: ${text.slice(0, 200)}`);
 }
 
 export class Publisher {
@@ -41,8 +47,8 @@ export class Publisher {
 		this.#options = options;
 	}
 
-	// Until it is answered, or the time is over: { response } or an error.
-	async #request(path, init, signal) {
+	// Until it is answered, or the time is over: the answer, which has this field, or an error.
+	async #request(field, path, init, signal) {
 		const url = this.#options.url ?? env('FANFARE_URL');
 		const key = this.#options.key ?? env('FANFARE_API_KEY');
 		const { timeout = 5000 } = this.#options;
@@ -53,28 +59,26 @@ export class Publisher {
 			throw new TypeError('fanfare: no key: set FANFARE_API_KEY (`fanfare key` prints one), or give key');
 		const end = AbortSignal.timeout(timeout);
 		const until = signal ? AbortSignal.any([end, signal]) : end;
+		const last = Date.now() + timeout;
 		let error;
 
 		for (let wait = 100; ; wait *= 2) {
+			let after = 0;
 			try {
-				// One that hangs leaves time for another.
-				const response = await fetch(url.replace(/\/+$/, '') + path, { ...init, cache: 'no-store',
+				// One that hangs leaves time for another.  A redirect would make a GET of a POST.
+				const response = await fetch(url.replace(/\/+$/, '') + path, { ...init, cache: 'no-store', redirect: 'manual',
 					headers: { ...init.headers, authorization: `Bearer ${key}` },
 					signal: AbortSignal.any([until, AbortSignal.timeout(timeout / 2)]) });
-				if (response.ok)
-					return await response.json();
-				error = await refusal(response);
-				if (!PASSING.has(response.status))
-					throw error;
-				wait = Math.max(wait, 1000 * (Number(response.headers.get('retry-after')) || 0));
+				after = 1000 * response.headers.get('retry-after') || 0;
+				return await read(response, field);
 			} catch (e) {
 				// With a digest it is Next.js that speaks: this page cannot be made ahead.
-				if (e instanceof FanfareError || e.digest !== undefined)
+				if (e.digest !== undefined || e instanceof FanfareError && (!PASSING.has(e.status) || Date.now() + after >= last))
 					throw e;
 				error = e.name === 'AbortError' || e.name === 'TimeoutError' ? error ?? e : e;
 			}
 			if (!until.aborted)
-				await pause(wait * (0.5 + Math.random() / 2), until);
+				await pause(after + wait * (0.5 + Math.random() / 2), until);
 			if (signal?.aborted)
 				throw signal.reason;
 			if (until.aborted)
@@ -91,7 +95,7 @@ export class Publisher {
 		for (const e of events)
 			if (e.data === undefined)
 				throw new TypeError(`fanfare: an event for ${e.topic} without data; null is data`);
-		return this.#request('/publish', { method: 'POST', body: JSON.stringify(isBatch ? events : events[0]),
+		return this.#request(isBatch ? 'ids' : 'id', '/publish', { method: 'POST', body: JSON.stringify(isBatch ? events : events[0]),
 			headers: { 'content-type': 'application/json', 'idempotency-key': idempotencyKey } }, signal);
 	}
 
@@ -103,12 +107,12 @@ export class Publisher {
 		for (const [name, value] of Object.entries(options))
 			if (value !== undefined)
 				query.append(name, value);
-		return this.#request(`/history?${query}`, {}, signal);
+		return this.#request('events', `/history?${query}`, {}, signal);
 	}
 
 	// Its streams end within a second; the answer comes when a new token is good.
 	async revoke({ sub, jti, issuer }, { signal } = {}) {
-		return this.#request('/revoke', { method: 'POST', body: JSON.stringify({ sub, jti, issuer }),
+		return this.#request('ended', '/revoke', { method: 'POST', body: JSON.stringify({ sub, jti, issuer }),
 			headers: { 'content-type': 'application/json' } }, signal);
 	}
 
@@ -121,7 +125,7 @@ export class Publisher {
 		for (const [name, value] of Object.entries({ sub, jti, topic }))
 			if (value !== undefined)
 				query.append(name, value);
-		return this.#request(`/streams?${query}`, {}, signal);
+		return this.#request('count', `/streams?${query}`, {}, signal);
 	}
 }
 

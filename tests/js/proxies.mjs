@@ -75,13 +75,13 @@ async function isLiveAtOnce(s, origin, where) {
 	assert.ok(event_ms < 1000, `${where}: ${event_ms} ms`);
 }
 
-test('a stream begins within 50 ms and hides nothing: direct, and behind each proxy as shipped', LIMIT, async () => {
+test('E1: a stream begins within 50 ms and hides nothing: direct, and behind each proxy as shipped', LIMIT, async () => {
 	await isLiveAtOnce(behind.nginx.server, behind.nginx.server.origin, 'direct');
 	for (const [name, { server, proxy }] of Object.entries(behind))
 		await isLiveAtOnce(server, proxy.origin, name);
 });
 
-test("so it does behind nginx with a bare proxy_pass, and with the README's lines", LIMIT, async () => {
+test("E1: so it does behind nginx with a bare proxy_pass, and with the README's lines", LIMIT, async () => {
 	const { server } = behind.nginx;
 	const [port] = await freePorts(1);
 	const readme = fs.readFileSync(path.join(top, 'README'), 'utf8');
@@ -98,7 +98,7 @@ test("so it does behind nginx with a bare proxy_pass, and with the README's line
 	}
 });
 
-test('a quiet stream stays: its heartbeat comes before the proxy loses patience', LIMIT, async () => {
+test('E10: a quiet stream stays: its heartbeat comes before the proxy loses patience', LIMIT, async () => {
 	const make = (heartbeat) => Server.make(`beat-${heartbeat}`, { unixSocket: true, options: [`--stream.heartbeat=${heartbeat}`] });
 	const [often, rare] = [await make('1s'), await make('20s')];
 	const [port] = await freePorts(1);
@@ -138,6 +138,8 @@ test('publishing, pages, health and control pass through; metrics do not; errors
 		assert.deepEqual([large.status, large.headers['content-type']], [413, 'application/problem+json'], name);
 		assert.equal(json(await ask(`${proxy.origin}/history?topic=p&replay=5&token=${token}`)).events.length, 5, name);
 		assert.match((await ask(`${proxy.origin}/fanfare.js`)).text(), /export class Fanfare/, name);
+		const { headers } = await ask(`${proxy.origin}/fanfare.js`, { headers: { 'accept-encoding': 'gzip' } });
+		assert.deepEqual([headers['content-encoding'], headers.vary], ['gzip', 'Accept-Encoding, Origin'], name);
 		assert.equal((await ask(`${proxy.origin}/healthz`)).status, 200, name);
 		const metrics = await ask(`${proxy.origin}/metrics`);
 		assert.equal(metrics.status, 404, name);
@@ -229,7 +231,7 @@ const retriesOf = (server) => thousand(async () => {
 	return Number(/^retry: ([0-9]+)\n/.exec(a.text())[1]);
 });
 
-test('a thousand pages are told to come back at times spread wide, by fanfare', LIMIT, async () => {
+test('E6: a thousand pages are told to come back at times spread wide, by fanfare', LIMIT, async () => {
 	areSpread(await retriesOf(await Server.make('spread', { options: ['--stream.retry=3s'] })), 'fanfare');
 });
 

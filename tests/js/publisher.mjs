@@ -88,6 +88,61 @@ test('a busy proxy is asked again, a refusal is not', LIMIT, async () => {
 	p.close();
 });
 
+test('nobody is asked again before Retry-After is over', LIMIT, async () => {
+	const at = [];
+	const p = await between((n, forward, response) => {
+		at.push(performance.now());
+		if (n < 3)
+			response.writeHead(429, { 'retry-after': '1', 'content-type': 'application/problem+json' }).end('{"code":"rate_limited","detail":"slower"}');
+		else
+			forward(pass(response));
+	});
+
+	await new Publisher({ url: p.url, key: s.key, timeout: 9000 }).publish('later', 1);
+	p.close();
+	assert.equal(at.length, 4);
+	for (let i = 1; i < 4; i++)
+		assert.ok(at[i] - at[i - 1] >= 1000 && at[i] - at[i - 1] < 2000, `after ${at[i] - at[i - 1]} ms`);
+});
+
+test('a Retry-After that is past the time is an error at once', LIMIT, async () => {
+	const p = await between((n, forward, response) => {
+		response.writeHead(429, { 'retry-after': '60', 'content-type': 'application/problem+json' }).end('{"code":"rate_limited","detail":"slower","ref":"1f"}');
+	});
+	const began = Date.now();
+
+	await assert.rejects(new Publisher({ url: p.url, key: s.key }).publish('later', 1), { status: 429, code: 'rate_limited', ref: '1f' });
+	p.close();
+	assert.equal(p.count(), 1);
+	assert.ok(Date.now() - began < 2000);
+});
+
+test('an answer that is not what was asked for is an error at once, whatever its status', LIMIT, async () => {
+	for (const [type, body] of [['text/html', '<title>Our app</title>'], ['application/json', '{"hello":1}'], ['application/json', 'null'], ['text/plain', '']]) {
+		const p = await between((n, forward, response) => response.writeHead(200, { 'content-type': type }).end(body));
+		const other = new Publisher({ url: p.url, key: s.key });
+		const calls = [() => other.publish('a', 1), () => other.publish([{ topic: 'a', data: 1 }]),
+			() => other.history('a'), () => other.revoke({ sub: '1' }), () => other.streams()];
+
+		for (const call of calls)
+			await assert.rejects(call, (e) => e.code === 'not_fanfare' && e.status === 200 && e.message.includes(`something else answered at ${p.url}/`) && e.message.endsWith(body), body);
+		p.close();
+		assert.equal(p.count(), calls.length);
+	}
+});
+
+test('a redirect is not followed: the error says where it leads', LIMIT, async () => {
+	for (const status of [301, 302, 307, 308]) {
+		const p = await between((n, forward, response, { url }) => response.writeHead(status, { location: `https://live.example.org${url}` }).end());
+		const other = new Publisher({ url: p.url, key: s.key });
+
+		await assert.rejects(other.publish('a', 1), { status, code: 'not_fanfare', message: /leads to https:\/\/live\.example\.org\/publish,.*FANFARE_URL/ });
+		await assert.rejects(other.history('a'), { status, message: /leads to https:\/\/live\.example\.org\/history/ });
+		p.close();
+		assert.equal(p.count(), 2);
+	}
+});
+
 test('the same idempotency key stores once, whoever repeats it', LIMIT, async () => {
 	const one = await house.publish('once', { n: 1 }, { idempotencyKey: 'order-7-paid' });
 	const two = await house.publish('once', { n: 1 }, { idempotencyKey: 'order-7-paid' });

@@ -360,13 +360,13 @@ async function latency(origin) {
 	return Math.max(...times);
 }
 
-test('a rewrite does not hold events back, with compression on: next start', LIMIT, async () => {
+test('E15: a rewrite does not hold events back, with compression on: next start', LIMIT, async () => {
 	const ms = await latency(next.origin);
 	say(`through next start: ${ms} ms at most`);
 	assert.ok(ms < 1000, `${ms} ms`);
 });
 
-test('next dev: strict mode makes one stream and no repeats, a rewrite does not hold events back', LIMIT, async () => {
+test('E15: next dev: strict mode makes one stream and no repeats, a rewrite does not hold events back', LIMIT, async () => {
 	await next.kill('SIGKILL');	// frees memory; SIGTERM waits for browsers to leave
 	await serveNext(dev, dev.port);
 	say('next dev');

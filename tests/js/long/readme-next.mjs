@@ -31,7 +31,7 @@ function blocks([port, site]) {
 	});
 }
 
-let ports, install, serve, files, whole, env, browser;
+let ports, install, serve, server, files, whole, env, browser;
 
 const next = (...args) => run(process.execPath, [nextBin, ...args], env, { cwd: app });
 let site;
@@ -67,11 +67,15 @@ before(async () => {
 	fs.symlinkSync(binary, path.join(tmp, 'bin/fanfare'));
 	env = { NEXT_TELEMETRY_DISABLED: '1', PATH: `${tmp}/bin:${path.dirname(process.execPath)}:${process.env.PATH}` };
 
+	// What such an app may have there; to a shell it would mean something else.
+	const theirs = 'DATABASE_URL=postgres://ann:pw@db/app?a=1&b=(2)\nNAME=Ann Other\n';
+	write('.env.local', theirs);
 	const r = await run('sh', ['-ec', install.text], env, { cwd: app });
 	assert.equal(r.code, 0, r.stderr);
+	assert.ok(fs.readFileSync(path.join(app, '.env.local'), 'utf8').startsWith(theirs), 'what stood in .env.local still does');
 	say('installed');
 	// Without the parentheses: a subshell would outlive the shell that is ended.
-	const server = new Program('fanfare', 'sh', ['-ec', serve.text.trim().replace(/^\(|\)$/g, '').replace('fanfare serve', `exec fanfare serve --server.listen=localhost:${ports[0]} --server.admin_listen=off`)], { cwd: app, env });
+	server = new Program('fanfare', 'sh', ['-ec', serve.text.trim().replace(/^\(|\)$/g, '').replace('fanfare serve', `exec fanfare serve --server.listen=localhost:${ports[0]} --server.admin_listen=off`)], { cwd: app, env });
 	server.start();
 	await server.answers(`http://localhost:${ports[0]}/healthz`);
 	browser = await launch('chromium');
@@ -98,7 +102,7 @@ test("README's 19 lines are a live page", LIMIT, async () => {
 	await site.kill('SIGKILL');
 });
 
-test('with its first paint from the server', LIMIT, async () => {
+test('with its first paint from the server, or without when fanfare is away', LIMIT, async () => {
 	const [order, page] = whole;
 	const old = files.get('app/page.tsx');
 	const text = old.replace(/export default function[^]*?\n.*useFanfare.*\n/, `${order.text}\n`).replace('{ useFanfare }', '{ useFanfare, type History }');
@@ -112,5 +116,14 @@ test('with its first paint from the server', LIMIT, async () => {
 	const tab = await openPage(browser, `http://localhost:${ports[1]}/`);
 	await shows(tab, 'ready, live');
 	assert.deepEqual(browser.failures, []);
+
+	await server.kill();
+	const asked = Date.now();
+	const without = await fetch(`http://localhost:${ports[1]}/`);
+	assert.deepEqual([without.status, (await without.text()).includes('<button>placed<!-- -->, <!-- -->connecting</button>')], [200, true]);
+	assert.ok(Date.now() - asked < 3000, `${Date.now() - asked} ms for a page without fanfare`);
+	const patient = await openPage(browser, `http://localhost:${ports[1]}/`);
+	server.start();
+	await shows(patient, 'ready, live');
 	await site.kill('SIGKILL');
 });

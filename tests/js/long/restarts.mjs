@@ -98,7 +98,7 @@ function asked(proxy) {
 	return lines;
 }
 
-test(`${TABS} tabs of each browser outlive ${KILLS} restarts behind nginx, and miss nothing`, LIMIT, async () => {
+test(`E5: ${TABS} tabs of each browser outlive ${KILLS} restarts behind nginx, and miss nothing`, LIMIT, async () => {
 	const begun = Date.now();
 	const pages = await site({ '/': page });
 	const s = await Server.make('restarts', { unixSocket: true, options: [`--server.cors_origins=${pages.origin}`, '--server.drain_time=300ms'] });
