@@ -192,16 +192,43 @@ const COLUMNS = {
 };
 
 // Beside those of every scenario.
-const LOST = ['lost', 'repeated', 'corrupt', 'gaps', 'closed'];
+const WRONG = ['lost', 'repeated', 'corrupt', 'gaps', 'closed', 'late', 'refused', 'failed'];
+
+// How often each of them happened in one run of the load generator.
+function wrongs(json) {
+	const failed = Object.values(json.failed_publishes ?? {}).reduce((sum, n) => sum + n, 0);
+
+	return WRONG.map((what) => [what, what === 'failed' ? failed : json[what] ?? 0])
+		.filter(([, n]) => n > 0);
+}
+
+// Who is flooded may refuse publishes and end streams, and who does not read may be ended.
+function excused({ scenario, slow_streams }) {
+	if (scenario === 'flood')
+		return ['failed', 'late', 'closed'];
+	return scenario === 'slow' && slow_streams > 0 ? ['closed'] : [];
+}
+
+// What must not happen, in words.
+export function faults(record) {
+	if (record.error !== undefined)
+		return [record.error];
+	return [...record.before, record.load].flatMap((json) => [
+		...wrongs(json).filter(([what]) => !excused(json).includes(what))
+			.map(([what, n]) => `${n} ${what}`),
+		...json.caught_up === false ? ['not all caught up'] : []]);
+}
 
 // A run in which the load generator was as busy as a core can be.
 const isLoadBound = (runs) => runs.some((r) => r.load.client_cpu > 0.95);
 
 function troubles(runs) {
-	const sums = LOST.map((what) => [what, runs.reduce((n, r) => n + (r.load[what] ?? 0), 0)])
-		.filter(([, n]) => n > 0).map(([what, n]) => `${amount(n)} ${what}`);
+	const sums = new Map();
 
-	return sums.length > 0 ? sums.join(', ') : 'none';
+	for (const json of runs.flatMap((r) => [...r.before, r.load]))
+		for (const [what, n] of wrongs(json))
+			sums.set(what, (sums.get(what) ?? 0) + n);
+	return [...sums].map(([what, n]) => `${amount(n)} ${what}`).join(', ') || 'none';
 }
 
 // Whom the others are compared with; the floor is about sending.
@@ -248,6 +275,8 @@ export function table(results, goalLines) {
 		'Medians over the rounds; "/ floor" and "/ nchan" are medians of each round\'s ratio of\n' +
 		'the first column.  us: microseconds of the server\'s CPU, or from publishing an event\n' +
 		'until a stream has read it.  * the load generator was as busy as one core can be.\n' +
+		'lost: also streams refused or closed by the server, publishes that failed, and what\n' +
+		'came late, of a publish that had failed.\n' +
 		`Other programs took ${digits(results.disturbance())} of ` +
 		`${results.about.machine.cores} cores meanwhile.\n\n` +
 		`Goals\n${goalLines.join('\n')}\n`;
