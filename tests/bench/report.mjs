@@ -37,6 +37,16 @@ export class Results {
 		return middle(rounds);
 	}
 
+	// What 99 of 100 in all rounds together stay below; `get` takes buckets.
+	p99(name, server, get) {
+		const all = this.of(name, server).flatMap((r) => get(r.load)?.buckets ?? [])
+			.sort(([a], [b]) => a - b);
+		const total = all.reduce((sum, [, n]) => sum + n, 0);
+		let seen = 0;
+
+		return all.find(([, n]) => (seen += n) > Math.floor(0.99 * total))?.[0] ?? NaN;
+	}
+
 	// Every number of the JSON, by its path.
 	medians() {
 		const all = {};
@@ -131,6 +141,11 @@ const times = (get) => ({ get, show: time });
 const amounts = (get) => ({ get, show: amount });
 const plain = (get) => ({ get, show: digits });
 
+export const perSlow = (j) => (j.rss_max_bytes - j.rss_before_bytes) / j.slow_streams;
+// Of what could be delivered before the flood.
+export const timesPublished = (j, r) =>
+	j.events_per_s * j.streams / j.topics / r.before[0].deliveries_per_s;
+
 // The columns of each scenario; `key` is what servers are compared by.
 const COLUMNS = {
 	fanout: {
@@ -166,6 +181,7 @@ const COLUMNS = {
 		's plainly': plain((j) => j.plain_seconds),
 		'x plainly': plain((j) => j.caught_up_s / j.plain_seconds),
 		'bytes': amounts((j) => j.storm_bytes),
+		'answers': plain((j) => j.answer_storm_us.n),
 		'answer p99': times((j) => j.answer_storm_us.p99),
 		'in quiet': times((j) => j.answer_quiet_us.p99),
 		'x quiet': plain((j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
@@ -175,7 +191,7 @@ const COLUMNS = {
 		'p50': times((j) => j.latency_us.p50),
 		'max': times((j) => j.latency_us.max),
 		'us CPU/delivery': micros((j) => j.cpu_ns_per_delivery),
-		'resident/slow': amounts((j) => (j.rss_max_bytes - j.rss_before_bytes) / j.slow_streams),
+		'resident/slow': amounts(perSlow),
 		'sockets/slow': amounts((j) => (j.tcp_max_bytes - j.tcp_before_bytes) / j.slow_streams),
 		's slow catch up': plain((j) => j.slow_streams > 0 ? j.slow_caught_up_s : NaN),
 	},
@@ -183,8 +199,7 @@ const COLUMNS = {
 		'deliveries/s': { ...amounts((j) => j.deliveries_per_s), key: true },
 		'before': amounts((j, r) => r.before[0].deliveries_per_s),
 		'worst second': amounts((j) => j.deliveries_per_s_least),
-		'x published': plain((j, r) => j.events_per_s * j.streams / j.topics /
-			r.before[0].deliveries_per_s),
+		'x published': plain(timesPublished),
 		'resident': amounts((j) => j.rss_before_bytes),
 		'at most': amounts((j) => j.rss_max_bytes),
 		's to recover': plain((j) => j.recovered ? j.recovered_s : Infinity),
