@@ -29,7 +29,7 @@ sends), and says which goals hold.  Without options: a quarter of an hour.
   --only LIST      only these scenarios, by letter or name: --only a,h,storm-disk
   --servers LIST   only these servers: fanfare, nchan, floor, node, better-sse
   --rounds N       how often everything is measured; medians are reported
-  --list           name the scenarios and end
+  --list           name the scenarios, and who takes part in each, and end
   --build DIR      where fanfare, tests/bench/load and tests/bench/floor were built
                    (build/run, else build, in the project)
   --out DIR        where results.json, table.txt, bench.svg and the servers' data go
@@ -93,9 +93,9 @@ function say(text) {
 	process.stdout.write(`${text}\n`);
 }
 
-function listRows() {
-	for (const row of ROWS)
-		say(`${row.letter}  ${row.name.padEnd(22)} ${row.title}` +
+function listRows({ mode }) {
+	for (const row of rowsOf(mode, ROWS.map((r) => r.name)))
+		say(`${row.letter}  ${row.name.padEnd(22)} ${row.title}: ${row.servers.join(', ')}` +
 			(row.modes.includes('default') ? '' : `  (${row.modes.join(', ')})`));
 }
 
@@ -309,7 +309,7 @@ async function main() {
 	const o = options();
 
 	if (o.list)
-		return listRows();
+		return listRows(o);
 	const jobs = plan(o);
 	const scratch = path.join(o.out, 'scratch');
 	fs.rmSync(scratch, { recursive: true, force: true });
