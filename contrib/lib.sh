@@ -32,6 +32,36 @@ have_package() {
 	dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'
 }
 
+# Debian starts a server as it installs it, for everybody to reach, and at each boot.
+# Of those missing, the tests want the program alone.  Where somebody has a policy, it
+# stands.
+policy=/usr/sbin/policy-rc.d
+
+without_services() {
+	servers=
+	for package in $missing; do
+		case $package in
+		nginx | caddy | haproxy) servers="$servers $package" ;;
+		esac
+	done
+	[ -n "$servers" ] || { "$@"; return; }
+	(
+		if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
+			trap '$as_root rm -f "$policy"' EXIT
+			trap 'exit 1' HUP INT TERM
+			$as_root sh -c 'cat >"$1" && chmod 755 "$1"' sh "$policy" <<EOT
+#!/bin/sh
+# Of ${0##*/} of fanfare, while it installs them:$servers.  Remove it if it stays.
+case \$1 in $(printf '%s* | ' $servers)-) exit 101 ;; esac
+EOT
+		fi
+		"$@" || exit
+		# shellcheck disable=SC2086 -- words are meant
+		! command -v systemctl >/dev/null ||
+		    $as_root systemctl disable $servers || true
+	)
+}
+
 install_groups() {
 	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 		say "Not a Debian system: contrib/packages names what has to be there."
@@ -56,7 +86,7 @@ install_groups() {
 	log=$top/build/packages.log
 	# shellcheck disable=SC2086 -- words are meant
 	{ $as_root apt-get update &&
-	    $as_root env DEBIAN_FRONTEND=noninteractive \
+	    without_services $as_root env DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 || {
 		tail -n 20 "$log" >&2
 		die "apt-get failed (all of it: $log)"

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // check_load.mjs - does the load generator see what goes wrong?
 //
-// A server that does one thing wrong to its first stream, at every tenth event; and
-// what the generator has to count.  Takes the generator's path; the last line is
-// "N passed, N failed".
+// A server that does one thing wrong to its first stream, at every tenth event; what the
+// generator has to count; and that the benchmark takes it for a fault.  Takes the
+// generator's path; the last line is "N passed, N failed".
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
+import { faults } from './report.mjs';
 
 const STREAMS = 5;
 const EVENTS = 200;
@@ -28,9 +29,28 @@ const FAULTS = {
 	'the next topic\'s': { write: (s, frame) => s.write(frame.replace(/ 000000 /, ' 000001 ')),
 		lost: TENTH, corrupt: TENTH },
 	'refused, but sent': { write: (s, frame) => s.write(frame), status: 503,
-		events: EVENTS - TENTH, late: TENTH * STREAMS },
+		failed: TENTH, late: TENTH * STREAMS },
+	'refused': { write: () => {}, others: () => {}, status: 503, failed: TENTH },
+	'a stream refused': { write: (s, frame) => s.write(frame), refuses: 1, refused: 1 },
 };
-const COUNTS = ['lost', 'repeated', 'corrupt', 'late', 'gaps', 'closed'];
+
+// What is a fault of the server, and what is the scenario's.
+const JUDGED = {
+	'a stream ended': { json: { scenario: 'fanout', closed: 1 }, fault: true },
+	'ended in a flood': { json: { scenario: 'flood', closed: 1, late: 1,
+		failed_publishes: { 503: 1 } }, fault: false },
+	'lost in a flood': { json: { scenario: 'flood', lost: 1 }, fault: true },
+	'ended among the slow': { json: { scenario: 'slow', slow_streams: 9, closed: 1 }, fault: false },
+	'ended, none slow': { json: { scenario: 'slow', slow_streams: 0, closed: 1 }, fault: true },
+	'refused beside the slow': { json: { scenario: 'slow', slow_streams: 9,
+		failed_publishes: { none: 1 } }, fault: true },
+	'not caught up': { json: { scenario: 'storm', caught_up: false }, fault: true },
+	'caught up': { json: { scenario: 'storm', caught_up: true, failed_publishes: {} },
+		fault: false },
+};
+const COUNTS = ['lost', 'repeated', 'corrupt', 'late', 'gaps', 'closed', 'refused'];
+
+const write = (stream, frame) => stream.write(frame);
 
 function pieces(stream, frame) {
 	for (let i = 0; i < frame.length; i += 13)
@@ -40,9 +60,14 @@ function pieces(stream, frame) {
 function serve(fault) {
 	const streams = [];
 	let n = 0;
+	let refuses = fault.refuses ?? 0;
 
 	return http.createServer(async (req, res) => {
 		if (req.method === 'GET') {
+			if (refuses-- > 0) {
+				res.writeHead(503).end();
+				return;
+			}
 			res.writeHead(200, { 'Content-Type': 'text/event-stream' });
 			res.flushHeaders();
 			streams.push(res);
@@ -58,7 +83,7 @@ function serve(fault) {
 				fault.write(stream, frame);
 				return;
 			}
-			stream.write(frame);
+			(wrong && fault.others || write)(stream, frame);
 			if (stream.held) {
 				stream.write(stream.held);
 				stream.held = null;
@@ -92,16 +117,34 @@ if (load === undefined) {
 	process.stderr.write('usage: check_load.mjs LOAD\n');
 	process.exit(2);
 }
+
+function verdict(name, wrong) {
+	if (wrong.length === 0) {
+		passed++;
+		return;
+	}
+	failed++;
+	process.stdout.write(`${name}: ${wrong.join(', ')}\n`);
+}
+
 for (const [name, fault] of Object.entries(FAULTS)) {
 	const counts = await run(load, fault);
-	const wrong = [...COUNTS, 'events'].filter((c) => counts[c] !==
-		(c === 'events' ? (fault.events ?? EVENTS) + 1 : fault[c] ?? 0));
-	if (wrong.length === 0)
-		passed++;
-	else {
-		failed++;
-		process.stdout.write(`${name}: ${wrong.map((c) => `${counts[c]} ${c}`).join(', ')}\n`);
-	}
+	const failures = counts.failed_publishes[fault.status] ?? 0;
+	const wanted = { ...fault, events: EVENTS + 1 - (fault.failed ?? 0) };
+	const wrong = [...COUNTS, 'events'].filter((c) => counts[c] !== (wanted[c] ?? 0))
+		.map((c) => `${counts[c]} ${c}`);
+	const found = faults({ before: [], load: counts });
+	const right = [...COUNTS, 'failed'].every((c) => !(fault[c] > 0));
+	if (failures !== (fault.failed ?? 0))
+		wrong.push(`${failures} failed`);
+	if (right !== (found.length === 0))
+		wrong.push(`taken for ${found.join(', ') || 'right'}`);
+	verdict(name, wrong);
 }
+for (const [name, { json, fault }] of Object.entries(JUDGED))
+	for (const record of [{ before: [], load: json }, { before: [json], load: {} }]) {
+		const found = faults(record);
+		verdict(name, fault === found.length > 0 ? [] : [found.join(', ') || 'no fault']);
+	}
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exit(failed > 0 ? 1 : 0);

@@ -1,5 +1,5 @@
 // goals.mjs - the numbers to reach, and whether this run reached them.
-import { amount, digits } from './report.mjs';
+import { amount, digits, perSlow, timesPublished } from './report.mjs';
 
 const cpu = (j) => j.cpu_ns_per_delivery;
 const perPublish = (j) => j.cpu_ns_per_publish;
@@ -10,6 +10,8 @@ const p99 = (j) => j.latency_us.p99;
 function list(r) {
 	const quotient = (name, other, get) => r.ratio([name, 'fanfare'], [name, other], get);
 	const own = (name, get) => r.median(name, 'fanfare', get);
+	const storm = (name) => r.p99(name, 'fanfare', (j) => j.answer_storm_us) /
+		r.p99(name, 'fanfare', (j) => j.answer_quiet_us);
 	const grown = (what, stored, get) => r.ratio([`grown-${what}-${stored}`, 'fanfare'],
 		[`grown-${what}-10k`, 'fanfare'], get);
 
@@ -27,8 +29,10 @@ function list(r) {
 			value: quotient('own-topic-10000-32', 'nchan', perPublish), most: 1 },
 		{ what: '  one at a time / nchan',
 			value: quotient('own-topic-10000-1', 'nchan', perPublish), most: 4 },
-		{ what: 'resident bytes per idle stream', value: own('idle-15000', (j) => j.rss_per_stream),
-			most: 1024 },
+		...[['idle-15000', 'resident bytes per idle stream, all of one topic'],
+			['idle-own-15000', '  each with a topic of its own'],
+			['idle-page-15000', '  as fanfare.js opens it, with three topics'],
+		].map(([name, what]) => ({ what, value: own(name, (j) => j.rss_per_stream), most: 1024 })),
 		{ what: 'durable publishes/s, 64 connections / nchan in memory',
 			value: quotient('publish-64', 'nchan', (j) => j.publishes_per_s), least: 0.75 },
 		{ what: '  256 connections',
@@ -40,14 +44,13 @@ function list(r) {
 				? '10,000 streams come back 100 behind / connecting without a cursor: memory'
 				: '  from SQLite',
 			value: own(`storm-${from}`, (j) => j.caught_up_s / j.plain_seconds), most: 2 })),
-		{ what: '  publish p99 meanwhile / quiet',
-			value: own('storm-tail', (j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
-			most: 2 },
+		...[['tail', 'memory'], ['disk', 'SQLite'], ['quiet', 'nothing missed']]
+			.map(([name, from]) => ({ what: `  publish p99 meanwhile / quiet: ${from}`,
+				value: storm(`storm-${name}`), most: 2 })),
 		{ what: 'connections/s / nchan',
 			value: quotient('connect', 'nchan', (j) => j.connects_per_s), least: 1 },
 		{ what: 'publish p99 while 10,000 ES256 tokens come back / quiet',
-			value: own('storm-es256', (j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
-			most: 3 },
+			value: storm('storm-es256'), most: 3 },
 		{ what: 'CPU per delivery / floor, 1,000 to 15,000 streams: spread around the middle',
 			value: spread(['one-1000', 'one-5000', 'one-15000']
 				.map((name) => quotient(name, 'floor', cpu))), most: 0.1 },
@@ -56,15 +59,33 @@ function list(r) {
 				.map((name) => quotient(name, 'floor', cpu))), most: 0.1 },
 		{ what: 'p99 of healthy streams, 5% slow / none slow',
 			value: r.ratio(['slow-5', 'fanfare'], ['slow-0', 'fanfare'], p99), most: 1.5 },
+		{ what: '  resident bytes of a slow one (stream.queue is 256k)',
+			value: own('slow-5', perSlow), most: 262144 },
 		...['1M', '10M'].flatMap((stored) => [
 			{ what: `CPU per publish with ${stored} events stored / with 10k`,
 				value: grown('publish', stored, perPublish), most: 1.2 },
 			{ what: '  of coming back from SQLite',
 				value: grown('resume', stored, (j) => j.server_cpu_s), most: 1.2 },
 		]),
-		...[100, 1024].map((bytes) => ({
-			what: `seconds until all is normal after a flood, ${bytes} bytes`,
-			value: own(`flood-${bytes}`, (j) => j.recovered ? j.recovered_s : 1e6), most: 10 })),
+		...[100, 1024].flatMap((bytes) => flood(r, `flood-${bytes}`, bytes)),
+	];
+}
+
+// What is shared may take its limits, as fanfare-capacity(7) lists them for two threads:
+// the tail and its indexes 128 MB, pages 64, publishes that wait 64, mailboxes 32.
+function flood(r, name, bytes) {
+	const own = (get) => r.median(name, 'fanfare', get);
+	const seconds = r.row(name)?.options.seconds;
+
+	return [
+		{ what: `flood of ${bytes} bytes for ${seconds} s: published / delivered before`,
+			value: own(timesPublished), least: 2.95 },
+		{ what: '  deliveries/s in the worst second / before',
+			value: own((j, run) => j.deliveries_per_s_least / run.before[0].deliveries_per_s),
+			least: 0.5 },
+		{ what: '  resident bytes at most', value: own((j) => j.rss_max_bytes), most: 288e6 },
+		{ what: '  seconds until all is normal again',
+			value: own((j) => j.recovered ? j.recovered_s : 1e6), most: 10 },
 	];
 }
 
@@ -84,7 +105,8 @@ export function goals(results) {
 
 		return { ...g, measured: Number.isFinite(g.value), holds,
 			verdict: !Number.isFinite(g.value) ? 'not measured'
-				: holds ? 'holds' : `misses by ${Math.max(1, Math.round(off * 100))}%` };
+				: holds ? 'holds' : off >= 10 ? 'misses by far'
+				: `misses by ${Math.max(1, Math.round(off * 100))}%` };
 	});
 }
 

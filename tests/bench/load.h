@@ -42,6 +42,7 @@ struct options {
 	const char *tokens_file;
 	const char *prefix;	/* of topics */
 	const char *join;	/* one topic= with this between; NULL: repeat */
+	const char *query;	/* more of a stream's address; NULL: none */
 	bool patterns;		/* subscribe to patterns */
 	bool random;		/* topics at random, not in turn */
 	long seed;
@@ -83,6 +84,8 @@ void	histogram_add(struct histogram *h, int64_t ns);
 int64_t	histogram_at(const struct histogram *h, double part);
 /* {"p50","p99","max","n"}, µs. */
 json_t	*histogram_json(const struct histogram *h);
+/* [[µs, how many], ...]: what several runs can be put together from. */
+json_t	*histogram_buckets_json(const struct histogram *h);
 
 int64_t	clock_ns(void);		/* CLOCK_MONOTONIC */
 int64_t	own_cpu_ns(void);	/* of this process so far */

@@ -36,6 +36,8 @@ static const struct option_row {
 	{ "prefix", TEXT, AT(prefix), 0, 0, "TEXT", "of topics (b/)" },
 	{ "join", TEXT, AT(join), 0, 0, "TEXT",
 	    "several topics in one parameter, with this between" },
+	{ "query", TEXT, AT(query), 0, 0, "TEXT",
+	    "of each stream's address, behind its topics" },
 	{ "patterns", SWITCH, AT(patterns), 0, 0, NULL,
 	    "topics are PREFIXg/m, m below --per-stream, and a stream\n"
 	    "subscribes to PREFIXg/* or, every other one, PREFIXg/**" },

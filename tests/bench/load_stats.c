@@ -43,6 +43,14 @@ histogram_add(struct histogram *h, int64_t ns)
 		h->max_ns = ns;
 }
 
+/* The least that falls into bucket `i`. */
+static int64_t
+bucket_ns(size_t i)
+{
+	return i < 64 ? (int64_t)i :
+	    (int64_t)((i % 64 + 64) << (i / 64 - 1));
+}
+
 int64_t
 histogram_at(const struct histogram *h, double part)
 {
@@ -54,10 +62,8 @@ histogram_at(const struct histogram *h, double part)
 		wanted = h->n - 1;
 	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		seen += h->buckets[i];
-		if (seen > wanted && i < 64)
-			return (int64_t)i;
 		if (seen > wanted)
-			return (int64_t)((i % 64 + 64) << (i / 64 - 1));
+			return bucket_ns(i);
 	}
 	return h->max_ns;
 }
@@ -72,6 +78,19 @@ histogram_json(const struct histogram *h)
 	report_number(j, "max", (double)h->max_ns / 1000);
 	json_object_set_new(j, "n", json_integer((json_int_t)h->n));
 	return j;
+}
+
+json_t *
+histogram_buckets_json(const struct histogram *h)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+		if (h->buckets[i] > 0)
+			json_array_append_new(all, json_pack("[f,I]",
+			    (double)bucket_ns(i) / 1000,
+			    (json_int_t)h->buckets[i]));
+	return all;
 }
 
 static int64_t

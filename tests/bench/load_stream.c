@@ -211,6 +211,8 @@ request_print(const struct load *l, const struct stream *s, char *to)
 	size_t len = 0;
 	bool ok = append(to, &len, "GET /events?") &&
 	    append_topics(l, s, to, &len) &&
+	    (l->o.query == NULL || (append(to, &len, "&") &&
+	    append(to, &len, l->o.query))) &&
 	    append(to, &len, " HTTP/1.1\r\nHost: localhost\r\n"
 	    "Accept: text/event-stream\r\nCache-Control: no-cache\r\n");
 

@@ -37,6 +37,16 @@ export class Results {
 		return middle(rounds);
 	}
 
+	// What 99 of 100 in all rounds together stay below; `get` takes buckets.
+	p99(name, server, get) {
+		const all = this.of(name, server).flatMap((r) => get(r.load)?.buckets ?? [])
+			.sort(([a], [b]) => a - b);
+		const total = all.reduce((sum, [, n]) => sum + n, 0);
+		let seen = 0;
+
+		return all.find(([, n]) => (seen += n) > Math.floor(0.99 * total))?.[0] ?? NaN;
+	}
+
 	// Every number of the JSON, by its path.
 	medians() {
 		const all = {};
@@ -131,6 +141,11 @@ const times = (get) => ({ get, show: time });
 const amounts = (get) => ({ get, show: amount });
 const plain = (get) => ({ get, show: digits });
 
+export const perSlow = (j) => (j.rss_max_bytes - j.rss_before_bytes) / j.slow_streams;
+// Of what could be delivered before the flood.
+export const timesPublished = (j, r) =>
+	j.events_per_s * j.streams / j.topics / r.before[0].deliveries_per_s;
+
 // The columns of each scenario; `key` is what servers are compared by.
 const COLUMNS = {
 	fanout: {
@@ -166,6 +181,7 @@ const COLUMNS = {
 		's plainly': plain((j) => j.plain_seconds),
 		'x plainly': plain((j) => j.caught_up_s / j.plain_seconds),
 		'bytes': amounts((j) => j.storm_bytes),
+		'answers': plain((j) => j.answer_storm_us.n),
 		'answer p99': times((j) => j.answer_storm_us.p99),
 		'in quiet': times((j) => j.answer_quiet_us.p99),
 		'x quiet': plain((j) => j.answer_storm_us.p99 / j.answer_quiet_us.p99),
@@ -175,7 +191,7 @@ const COLUMNS = {
 		'p50': times((j) => j.latency_us.p50),
 		'max': times((j) => j.latency_us.max),
 		'us CPU/delivery': micros((j) => j.cpu_ns_per_delivery),
-		'resident/slow': amounts((j) => (j.rss_max_bytes - j.rss_before_bytes) / j.slow_streams),
+		'resident/slow': amounts(perSlow),
 		'sockets/slow': amounts((j) => (j.tcp_max_bytes - j.tcp_before_bytes) / j.slow_streams),
 		's slow catch up': plain((j) => j.slow_streams > 0 ? j.slow_caught_up_s : NaN),
 	},
@@ -183,8 +199,7 @@ const COLUMNS = {
 		'deliveries/s': { ...amounts((j) => j.deliveries_per_s), key: true },
 		'before': amounts((j, r) => r.before[0].deliveries_per_s),
 		'worst second': amounts((j) => j.deliveries_per_s_least),
-		'x published': plain((j, r) => j.events_per_s * j.streams / j.topics /
-			r.before[0].deliveries_per_s),
+		'x published': plain(timesPublished),
 		'resident': amounts((j) => j.rss_before_bytes),
 		'at most': amounts((j) => j.rss_max_bytes),
 		's to recover': plain((j) => j.recovered ? j.recovered_s : Infinity),
@@ -192,16 +207,43 @@ const COLUMNS = {
 };
 
 // Beside those of every scenario.
-const LOST = ['lost', 'repeated', 'corrupt', 'gaps', 'closed'];
+const WRONG = ['lost', 'repeated', 'corrupt', 'gaps', 'closed', 'late', 'refused', 'failed'];
+
+// How often each of them happened in one run of the load generator.
+function wrongs(json) {
+	const failed = Object.values(json.failed_publishes ?? {}).reduce((sum, n) => sum + n, 0);
+
+	return WRONG.map((what) => [what, what === 'failed' ? failed : json[what] ?? 0])
+		.filter(([, n]) => n > 0);
+}
+
+// Who is flooded may refuse publishes and end streams, and who does not read may be ended.
+function excused({ scenario, slow_streams }) {
+	if (scenario === 'flood')
+		return ['failed', 'late', 'closed'];
+	return scenario === 'slow' && slow_streams > 0 ? ['closed'] : [];
+}
+
+// What must not happen, in words.
+export function faults(record) {
+	if (record.error !== undefined)
+		return [record.error];
+	return [...record.before, record.load].flatMap((json) => [
+		...wrongs(json).filter(([what]) => !excused(json).includes(what))
+			.map(([what, n]) => `${n} ${what}`),
+		...json.caught_up === false ? ['not all caught up'] : []]);
+}
 
 // A run in which the load generator was as busy as a core can be.
 const isLoadBound = (runs) => runs.some((r) => r.load.client_cpu > 0.95);
 
 function troubles(runs) {
-	const sums = LOST.map((what) => [what, runs.reduce((n, r) => n + (r.load[what] ?? 0), 0)])
-		.filter(([, n]) => n > 0).map(([what, n]) => `${amount(n)} ${what}`);
+	const sums = new Map();
 
-	return sums.length > 0 ? sums.join(', ') : 'none';
+	for (const json of runs.flatMap((r) => [...r.before, r.load]))
+		for (const [what, n] of wrongs(json))
+			sums.set(what, (sums.get(what) ?? 0) + n);
+	return [...sums].map(([what, n]) => `${amount(n)} ${what}`).join(', ') || 'none';
 }
 
 // Whom the others are compared with; the floor is about sending.
@@ -248,6 +290,8 @@ export function table(results, goalLines) {
 		'Medians over the rounds; "/ floor" and "/ nchan" are medians of each round\'s ratio of\n' +
 		'the first column.  us: microseconds of the server\'s CPU, or from publishing an event\n' +
 		'until a stream has read it.  * the load generator was as busy as one core can be.\n' +
+		'lost: also streams refused or closed by the server, publishes that failed, and what\n' +
+		'came late, of a publish that had failed.\n' +
 		`Other programs took ${digits(results.disturbance())} of ` +
 		`${results.about.machine.cores} cores meanwhile.\n\n` +
 		`Goals\n${goalLines.join('\n')}\n`;

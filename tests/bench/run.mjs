@@ -3,8 +3,8 @@
 //
 // Rounds are interleaved: every server of a row runs right after the other, and the
 // whole list again, so that whatever else the machine does hits all of them.  A run of
-// fanfare that loses, repeats or corrupts one event fails the benchmark; what a peer
-// loses is reported.
+// fanfare that loses, repeats or corrupts one event, or turns a publish or a stream away,
+// fails the benchmark; what a peer loses is reported.
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { goalLines, goals } from './goals.mjs';
 import { cpuSpent, descriptors, fsyncCost, machine, versions } from './machine.mjs';
 import { picture } from './picture.mjs';
-import { headline, Results, table } from './report.mjs';
+import { faults, headline, Results, table } from './report.mjs';
 import { MODES, ROWS, rowsOf } from './scenarios.mjs';
 import { children, Failure, lastLines, SERVERS, startChild, startServer, stopChild, stopServer,
 	whatIsMissing } from './servers.mjs';
@@ -29,14 +29,14 @@ sends), and says which goals hold.  Without options: a quarter of an hour.
   --only LIST      only these scenarios, by letter or name: --only a,h,storm-disk
   --servers LIST   only these servers: fanfare, nchan, floor, node, better-sse
   --rounds N       how often everything is measured; medians are reported
-  --list           name the scenarios and end
+  --list           name the scenarios, and who takes part in each, and end
   --build DIR      where fanfare, tests/bench/load and tests/bench/floor were built
                    (build/run, else build, in the project)
   --out DIR        where results.json, table.txt, bench.svg and the servers' data go
                    (build/bench in the project)
 
-Exit status: 1 when fanfare lost, repeated or corrupted anything or could not be
-measured, else 0; goals that are missed are reported only.
+Exit status: 1 when fanfare lost, repeated, corrupted or refused anything or could not
+be measured, else 0; goals that are missed are reported only.
 `;
 
 const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -93,9 +93,9 @@ function say(text) {
 	process.stdout.write(`${text}\n`);
 }
 
-function listRows() {
-	for (const row of ROWS)
-		say(`${row.letter}  ${row.name.padEnd(22)} ${row.title}` +
+function listRows({ mode }) {
+	for (const row of rowsOf(mode, ROWS.map((r) => r.name)))
+		say(`${row.letter}  ${row.name.padEnd(22)} ${row.title}: ${row.servers.join(', ')}` +
 			(row.modes.includes('default') ? '' : `  (${row.modes.join(', ')})`));
 }
 
@@ -253,19 +253,6 @@ async function measure(o, job, scratch) {
 	return record;
 }
 
-// What must not happen, by name.
-function faults(record) {
-	const found = [];
-
-	if (record.error !== undefined)
-		return [record.error];
-	for (const json of [...record.before, record.load])
-		for (const what of ['lost', 'repeated', 'corrupt', 'gaps'])
-			if (json[what] > 0)
-				found.push(`${json[what]} ${what}`);
-	return found;
-}
-
 async function runAll(o, jobs, results, scratch) {
 	const clock = new Clock(jobs);
 	const next = jobs.entries();
@@ -312,7 +299,7 @@ function write(o, results, verdicts, text) {
 	return ['table.txt', 'results.json', ...drawn === null ? [] : ['bench.svg']];
 }
 
-// Fanfare must not lose anything; a peer only has to be measurable.
+// Fanfare must not do anything wrong; a peer only has to be measurable.
 function failed(runs) {
 	return runs.filter((r) => r.error !== undefined ||
 		(r.server === 'fanfare' && r.faults.length > 0));
@@ -322,7 +309,7 @@ async function main() {
 	const o = options();
 
 	if (o.list)
-		return listRows();
+		return listRows(o);
 	const jobs = plan(o);
 	const scratch = path.join(o.out, 'scratch');
 	fs.rmSync(scratch, { recursive: true, force: true });

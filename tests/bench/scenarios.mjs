@@ -75,10 +75,11 @@ function manyTopics(n, listeners, each, extra) {
 }
 
 // (e) what it costs to be there
-function idle(n, extra) {
+function idle(n, kind, what, extra) {
 	return {
-		letter: 'e', name: `idle-${n}`, title: `${count(n)} idle streams`, scenario: 'idle',
-		rounds: ONCE, options: { streams: streams(n), topics: 1 }, ...extra,
+		letter: 'e', name: `idle-${kind}${n}`, title: `${count(n)} idle streams, ${what}`,
+		scenario: 'idle', rounds: ONCE, ...extra,
+		options: { streams: streams(n), topics: 1, ...extra.options },
 	};
 }
 
@@ -186,9 +187,18 @@ export const ROWS = [
 	manyTopics(100, 10000, 1),
 	manyTopics(10000, 10000, 100, { smoke: ['fanfare', 'floor'] }),
 
-	idle(1000, { servers: ['fanfare', 'nchan'], modes: LONG }),
-	idle(15000, { servers: { quick: ['fanfare', 'nchan'], default: ALL }, modes: EVERY,
-		smoke: ['fanfare'] }),
+	idle(1000, '', 'all of one topic', { servers: ['fanfare', 'nchan'], modes: LONG }),
+	idle(15000, '', 'all of one topic', { servers: { quick: ['fanfare', 'nchan'], default: ALL },
+		modes: EVERY, smoke: ['fanfare'] }),
+	idle(15000, 'own-', 'each with its topic', { servers: ['fanfare', 'nchan'], modes: EVERY,
+		options: { topics: streams(15000) } }),
+	idle(15000, 'token-', 'each with its topic and token', { servers: ['fanfare'], modes: LONG,
+		tokens: streams(15000), options: { topics: streams(15000) } }),
+	idle(15000, 'page-', 'each with a token and three topics, as fanfare.js opens them', {
+		servers: ['fanfare'], modes: EVERY, smoke: ['fanfare'], tokens: streams(15000),
+		options: { topics: { smoke: 600, default: 45000 }, 'per-stream': 3,
+			query: 'format=envelope&heartbeat=event&errors=event' },
+	}),
 
 	publish(1, 1, { modes: LONG, rounds: ONCE }),
 	publish(8, 1, { modes: LONG, rounds: ONCE }),
@@ -205,11 +215,13 @@ export const ROWS = [
 		{ servers: { quick: ['fanfare'], default: ['fanfare', 'nchan'] } }),
 	storm('storm-disk', '100 events behind, from SQLite',
 		{ modes: LONG, conf: { 'store.tail': '64k' } }),
+	// An event has one reader, so there can be many while it lasts.
 	storm('storm-quiet', 'nothing missed',
-		{ modes: LONG, options: { topics: topics(10000), missed: 0 } }),
+		{ modes: LONG, options: { topics: topics(10000), missed: 0, rate: 1000 } }),
 	// Each stream connects three times, each time with a token that is new to the server.
 	storm('storm-es256', 'nothing missed, with ES256 tokens',
-		{ tokens: { smoke: 600, default: 30000 }, options: { topics: topics(10000), missed: 0 } }),
+		{ tokens: { smoke: 600, default: 30000 },
+			options: { topics: topics(10000), missed: 0, rate: 1000 } }),
 
 	{
 		letter: 'h', name: 'connect', title: '10,000 connections', scenario: 'connect',
