@@ -51,6 +51,9 @@ INSERT INTO event (seq, topic, prev, nth, time, flags, name, data, sum)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 --: event_link
 SELECT prev FROM event WHERE seq = ?1 AND topic = ?2;
+--: event_step_over
+SELECT p.seq FROM event e JOIN event p ON p.seq = e.prev
+WHERE e.seq = ?1 AND p.seq < ?1 AND p.topic = ?2;
 --: event_get
 SELECT prev, nth, time, flags, name, data, sum FROM event
 WHERE seq = ?1 AND topic = ?2;

@@ -196,7 +196,8 @@ struct page_job {
 	/* answered */
 	bool		  failed;	/* the disk; logged */
 	bool		  too_far;	/* and then no frames */
-	uint64_t	  lost;		/* highest seq > cursor known to be pruned; else 0 */
+	uint64_t	  lost;		/* highest seq > cursor known to be pruned or
+					 * damaged; else 0 */
 	/* The pruning clock before and after the page: if both are even and equal (one
 	 * page's before, a later one's after), nothing was pruned in between. */
 	uint64_t	  pruned_before, pruned_after;

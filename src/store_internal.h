@@ -41,7 +41,8 @@
 	X(topic_last_id) X(topic_range) X(topic_from) X(topic_all)	\
 	X(topic_count) X(topic_emptied) X(topic_empty_count)		\
 	X(topic_empty_oldest) X(topic_delete) X(topic_settle)		\
-	X(event_insert) X(event_link) X(event_get) X(event_delete)	\
+	X(event_insert) X(event_link) X(event_step_over) X(event_get)	\
+	X(event_delete)							\
 	X(event_range) X(event_size) X(event_newest) X(event_above)	\
 	X(event_time) X(event_scan) X(event_oldest) X(event_last_seq)	\
 	X(segment_put) X(segment_delete) X(segment_all)			\
