@@ -12,6 +12,8 @@ COMMIT;
 INSERT INTO epoch (epoch, first_seq, opened_ms) VALUES (?1, ?2, ?3);
 --: epoch_all
 SELECT epoch, first_seq FROM epoch ORDER BY n;
+--: epoch_newest
+SELECT epoch FROM epoch ORDER BY n DESC LIMIT 1;
 --: epoch_trim
 DELETE FROM epoch WHERE n <= (SELECT max(n) FROM epoch) - ?1
 AND first_seq < (SELECT max(first_seq) FROM epoch WHERE first_seq <= ?2);

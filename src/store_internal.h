@@ -36,7 +36,7 @@
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\
 	X(begin_write) X(begin_read) X(commit)				\
-	X(epoch_insert) X(epoch_all) X(epoch_trim)			\
+	X(epoch_insert) X(epoch_all) X(epoch_newest) X(epoch_trim)	\
 	X(topic_find) X(topic_name) X(topic_insert) X(topic_update)	\
 	X(topic_last_id) X(topic_range) X(topic_from) X(topic_all)	\
 	X(topic_count) X(topic_emptied) X(topic_empty_count)		\

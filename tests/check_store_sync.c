@@ -418,6 +418,26 @@ START_TEST(S3_a_log_that_went_back_serves_nothing_until_the_restart_that_tells)
 }
 END_TEST
 
+/* Then it has lost the row of its epoch, which is part of every id and sum. */
+START_TEST(S3_a_log_that_went_back_before_its_first_event_takes_none)
+{
+	begin(false);
+	rig.conf.checkpoint_pages = 1;
+	start();
+	rig_close();
+	ck_assert_msg(rig_open(), "%s", rig_error);
+	strike(VFS_SYNC, "-wal", false, 0, VFS_FORGOTTEN);
+	ck_assert(rig_wait_trouble(true, patience(SOON)));
+	ck_assert(!rig_wait_trouble(false, 100));
+	ck_assert_ptr_nonnull(strstr(store_trouble(rig.st), "lost"));
+	ck_assert_int_eq(rig_publish(0, 1, false)->result, APPEND_BUSY);
+	rig_close();
+	ck_assert_msg(rig_open(), "%s", rig_error);
+	rig_check(RIG_NOTHING);
+	rig_close();
+}
+END_TEST
+
 START_TEST(S3_a_database_that_is_gone_is_not_made_anew_while_the_log_is_open)
 {
 	char away[160];
@@ -572,6 +592,8 @@ suite(void)
 	    S3_a_power_cut_in_the_checkpoint_after_a_failed_sync_harms_nothing, 0, 2);
 	tcase_add_test(t,
 	    S3_a_log_that_went_back_serves_nothing_until_the_restart_that_tells);
+	tcase_add_test(t,
+	    S3_a_log_that_went_back_before_its_first_event_takes_none);
 	tcase_add_test(t,
 	    S3_a_database_that_is_gone_is_not_made_anew_while_the_log_is_open);
 	t = harness_case(s, "writers", size_of_run(120, 7200));
