@@ -199,7 +199,8 @@ struct store {
 	uint64_t	 next_seq;
 	uint64_t	 stored;		/* the last announced by this run; or 0 */
 	uint64_t	 settled;
-	uint64_t	 summed;	/* rows up to here have no sum; constant */
+	uint64_t	 summed;	/* rows up to here have no sum; set while no
+					 * reader runs */
 	bool		 state_changed;
 	const char	*senseless;	/* what store_load() read; or NULL */
 	struct segment	*segs;			/* ascending */

@@ -522,6 +522,34 @@ END_TEST
 
 /* --- the reader --- */
 
+/* Each is read from the disk, while transactions fail: what threads share is what
+ * ThreadSanitizer sees. */
+START_TEST(S1_pages_are_read_while_the_disk_is_full)
+{
+	const struct timespec nap = { .tv_nsec = 2000000 };
+	pthread_t reader;
+	size_t pages = 0;
+
+	begin(true);
+	rig.conf.max_page_bytes_total = 1;
+	start();
+	enough = false;
+	ck_assert_int_eq(pthread_create(&reader, NULL, reads_on, &pages), 0);
+	strike(VFS_WRITE, "-wal", true, SQLITE_FULL, VFS_EITHER);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(rig_publish(0, 1, false)->result, APPEND_FULL);
+		nanosleep(&nap, NULL);
+	}
+	enough = true;
+	pthread_join(reader, NULL);
+	ck_assert_uint_gt(pages, 0);
+	vfs_heal();
+	(void)rig_recover();
+	rig_check(RIG_NOTHING);
+	rig_close();
+}
+END_TEST
+
 START_TEST(S2_a_page_that_cannot_be_read_fails_and_is_never_short)
 {
 	static const enum page_kind kinds[] = { PAGE_AFTER, PAGE_REPLAY, PAGE_SINCE };
@@ -601,6 +629,7 @@ suite(void)
 	tcase_add_loop_test(t, S7_one_connection_writes_and_checkpoints_however_often,
 	    0, 3);
 	t = harness_case(s, "reader", 60);
+	tcase_add_test(t, S1_pages_are_read_while_the_disk_is_full);
 	tcase_add_test(t, S2_a_page_that_cannot_be_read_fails_and_is_never_short);
 	return s;
 }
