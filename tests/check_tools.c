@@ -170,6 +170,25 @@ START_TEST(a_backup_of_a_killed_server_has_what_lay_in_its_write_ahead_log)
 }
 END_TEST
 
+START_TEST(whoever_misses_the_log_is_told_where_systemd_has_it)
+{
+	char *conf = fmt("%s/fanfare.conf", test_dir()), *err;
+	FILE *f = fopen(conf, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "[store]\npath = nowhere.db\n");
+	ck_assert_int_eq(fclose(f), 0);
+	ck_assert_int_eq(program_run(NULL, &err, NULL, "backup", "-c", conf,
+	    fmt("%s/to", test_dir()), NULL), 1);
+	ck_assert_msg(strstr(err, "nowhere.db: No such file or directory; a server that "
+	    "systemd starts has its log in /var/lib/fanfare: name it with --db\n") != NULL,
+	    "%s", err);
+	ck_assert_int_eq(program_run(NULL, &err, NULL, "backup", "--db", "/nowhere.db",
+	    fmt("%s/to", test_dir()), NULL), 1);
+	ck_assert_msg(strstr(err, "systemd") == NULL, "%s", err);
+}
+END_TEST
+
 START_TEST(a_backup_overwrites_nothing_and_leaves_nothing_half_done)
 {
 	char *db = new_log(10), *to = fmt("%s/there", test_dir()), *err;
@@ -794,6 +813,7 @@ suite(void)
 	tcase_add_test(tc, a_backup_beside_a_busy_server_is_its_log_at_one_moment);
 	tcase_add_test(tc,
 	    a_backup_of_a_killed_server_has_what_lay_in_its_write_ahead_log);
+	tcase_add_test(tc, whoever_misses_the_log_is_told_where_systemd_has_it);
 	tcase_add_test(tc, a_backup_overwrites_nothing_and_leaves_nothing_half_done);
 	tcase_add_test(tc,
 	    D5_after_a_restored_backup_lost_cursors_get_a_gap_and_no_id_comes_again);
