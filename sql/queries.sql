@@ -12,6 +12,8 @@ COMMIT;
 INSERT INTO epoch (epoch, first_seq, opened_ms) VALUES (?1, ?2, ?3);
 --: epoch_all
 SELECT epoch, first_seq FROM epoch ORDER BY n;
+--: epoch_newest
+SELECT epoch FROM epoch ORDER BY n DESC LIMIT 1;
 --: epoch_trim
 DELETE FROM epoch WHERE n <= (SELECT max(n) FROM epoch) - ?1
 AND first_seq < (SELECT max(first_seq) FROM epoch WHERE first_seq <= ?2);
@@ -51,6 +53,9 @@ INSERT INTO event (seq, topic, prev, nth, time, flags, name, data, sum)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 --: event_link
 SELECT prev FROM event WHERE seq = ?1 AND topic = ?2;
+--: event_step_over
+SELECT p.seq FROM event e JOIN event p ON p.seq = e.prev
+WHERE e.seq = ?1 AND p.seq < ?1 AND p.topic = ?2;
 --: event_get
 SELECT prev, nth, time, flags, name, data, sum FROM event
 WHERE seq = ?1 AND topic = ?2;

@@ -4,7 +4,8 @@
  *
  * Events get the ids that come next and keep their times; an old id is read over, since
  * it belongs to another log, whose cursors must not fit here.  A line that is wrong ends
- * it: everything before it is stored, nothing from it on.
+ * it: everything before it is stored, nothing from it on.  So does a disk or a lock, and
+ * then it says from which line on.
  */
 #include "config.h"
 
@@ -36,6 +37,7 @@ struct importer {
 	int64_t		 times[BATCH_EVENTS];
 	size_t		 n, bytes;
 	uint64_t	 stored;
+	bool		 unknown;	/* the batch that failed may be, too */
 };
 
 struct importer *
@@ -64,20 +66,21 @@ importer_open(const struct cli_call *call, const char *path)
 int
 importer_flush(struct importer *im)
 {
+	enum append_result result = APPEND_OK;
 	char err[CLI_ERR_SIZE];
-	int rc = 0;
 
-	if (im->n > 0 && (rc = store_import(im->st, im->frames, im->times, im->n, err,
-	    sizeof err)) == -1) {
+	if (im->n > 0 && (result = store_import(im->st, im->frames, im->times, im->n,
+	    err, sizeof err)) != APPEND_OK) {
 		cli_end_progress();
 		(void)cli_fail(im->call, 0, "%s", err);
 	}
 	for (size_t i = 0; i < im->n; i++)
 		frame_unref(im->frames[i]);
-	if (rc == 0)
+	if (result == APPEND_OK)
 		im->stored += im->n;
+	im->unknown = result == APPEND_UNKNOWN;
 	im->n = im->bytes = 0;
-	return rc;
+	return result == APPEND_OK ? 0 : -1;
 }
 
 int
@@ -312,14 +315,18 @@ read_line(struct line *l, const char *p, size_t len)
 
 /* Where it ended and how to go on. */
 static int
-end_early(const struct importer *im, const char *file, uint64_t next, const char *why)
+end_early(const struct importer *im, const char *file, uint64_t next)
 {
-	cli_end_progress();
-	(void)cli_fail(im->call, 0, "line %" PRIu64 ": %s", next, why);
-	fprintf(stderr, "%" PRIu64 " events of the lines before it are stored, nothing "
-	    "from it on.  Mend it and go on with\n    tail -n +%" PRIu64 " %s | fanfare "
-	    "import --db %s\n", im->stored, next, file != NULL ? file : "FILE",
-	    im->path);
+	if (im->unknown)
+		fprintf(stderr, "%" PRIu64 " events of the lines before line %" PRIu64
+		    " are stored; of the next nobody knows.\nLook for the line of\n"
+		    "    fanfare export --db %s | tail -n 1\nand go on behind it.\n",
+		    im->stored, next, im->path);
+	else
+		fprintf(stderr, "%" PRIu64 " events of the lines before line %" PRIu64
+		    " are stored, nothing from it on.\nMend that and go on with\n"
+		    "    tail -n +%" PRIu64 " %s | fanfare import --db %s\n", im->stored,
+		    next, next, file != NULL ? file : "FILE", im->path);
 	return CLI_FAILED;
 }
 
@@ -327,34 +334,41 @@ static int
 import_lines(struct importer *im, FILE *f, const char *file, size_t max_data)
 {
 	struct line l = { .max_data = max_data };
-	uint64_t at = 0;
+	uint64_t at = 0, next = 1;	/* the first line that is not stored */
+	const char *why = NULL;
 	char *p = NULL;
 	size_t cap = 0;
 	ssize_t len;
-	int code = CLI_OK;
+	int rc = 0;
 
-	while (code == CLI_OK && (len = getline(&p, &cap, f)) > 0) {
+	while (rc == 0 && (len = getline(&p, &cap, f)) > 0) {
 		at++;
 		if (strspn(p, " \t\r\n") == (size_t)len)
 			continue;
-		if (read_line(&l, p, (size_t)len) == -1)
-			code = importer_flush(im) == -1 ? CLI_FAILED :
-			    end_early(im, file, at, l.why);
-		else if (importer_add(im, &l.e) == -1)
-			code = CLI_FAILED;
+		if (read_line(&l, p, (size_t)len) == -1) {
+			why = l.why;
+			break;
+		}
+		if ((rc = importer_add(im, &l.e)) == 0 && im->n == 0)
+			next = at + 1;
 		if (at % 1024 == 0)
 			cli_show_progress(NULL, "importing events", at, 0);
 	}
-	if (code == CLI_OK && ferror(f))
-		code = importer_flush(im) == -1 ? CLI_FAILED :
-		    end_early(im, file, at + 1, strerror(errno));
-	if (code == CLI_OK && importer_flush(im) == -1)
-		code = CLI_FAILED;
+	if (rc == 0 && why == NULL && ferror(f)) {
+		why = strerror(errno);
+		at++;
+	}
+	if (rc == 0)
+		rc = importer_flush(im);
 	cli_end_progress();
+	if (rc == 0 && why != NULL) {
+		next = at;
+		rc = cli_fail(im->call, -1, "line %" PRIu64 ": %s", at, why);
+	}
 	for (int i = 0; i < F_COUNT; i++)
 		buf_fini(&l.text[i]);
 	free(p);
-	return code;
+	return rc == 0 ? CLI_OK : end_early(im, file, next);
 }
 
 int

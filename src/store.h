@@ -74,9 +74,9 @@ int		 store_load_tail(struct store *st, size_t max_bytes,
 		    void (*sink)(void *arg, struct frame **frames, size_t n,
 		    uint64_t floor), void *arg);
 /* Append events with times of their own, in one transaction that prunes nothing, before
- * store_start() or instead of it.  Borrows the frames and gives them their ids.  0; -1:
- * nothing stored, `err` says why, and only store_close() may follow. */
-int		 store_import(struct store *st, struct frame **frames,
+ * store_start() or instead of it.  Borrows the frames and gives them their ids.  Other
+ * than APPEND_OK: `err` says why, and only a close may follow. */
+enum append_result store_import(struct store *st, struct frame **frames,
 		    const int64_t *times_ms, size_t n, char *err, size_t err_size);
 /*
  * Before store_start(): all revocations, oldest first, to `take`, and the time of the newest that was
@@ -196,7 +196,8 @@ struct page_job {
 	/* answered */
 	bool		  failed;	/* the disk; logged */
 	bool		  too_far;	/* and then no frames */
-	uint64_t	  lost;		/* highest seq > cursor known to be pruned; else 0 */
+	uint64_t	  lost;		/* highest seq > cursor known to be pruned or
+					 * damaged; else 0 */
 	/* The pruning clock before and after the page: if both are even and equal (one
 	 * page's before, a later one's after), nothing was pruned in between. */
 	uint64_t	  pruned_before, pruned_after;

@@ -95,7 +95,10 @@ tool_open(struct db *db, const char *path, bool salvage, char *err, size_t err_s
 	*db = (struct db){ 0 };
 	/* SQLite's own word for all of these is "unable to open database file". */
 	if (stat(path, &sb) == -1) {
-		snprintf(err, err_size, "%s: %s", path, strerror(errno));
+		/* store.path where $STATE_DIRECTORY is not set, as in a shell. */
+		snprintf(err, err_size, "%s: %s%s", path, strerror(errno),
+		    errno == ENOENT && *path != '/' ? "; a server that systemd "
+		    "starts has its log in /var/lib/fanfare: name it with --db" : "");
 		return -1;
 	}
 	if (!S_ISREG(sb.st_mode)) {

@@ -36,12 +36,13 @@
 /* Every statement, prepared when first used: name of the SQL constant. */
 #define STATEMENTS(X)							\
 	X(begin_write) X(begin_read) X(commit)				\
-	X(epoch_insert) X(epoch_all) X(epoch_trim)			\
+	X(epoch_insert) X(epoch_all) X(epoch_newest) X(epoch_trim)	\
 	X(topic_find) X(topic_name) X(topic_insert) X(topic_update)	\
 	X(topic_last_id) X(topic_range) X(topic_from) X(topic_all)	\
 	X(topic_count) X(topic_emptied) X(topic_empty_count)		\
 	X(topic_empty_oldest) X(topic_delete) X(topic_settle)		\
-	X(event_insert) X(event_link) X(event_get) X(event_delete)	\
+	X(event_insert) X(event_link) X(event_step_over) X(event_get)	\
+	X(event_delete)							\
 	X(event_range) X(event_size) X(event_newest) X(event_above)	\
 	X(event_time) X(event_scan) X(event_oldest) X(event_last_seq)	\
 	X(segment_put) X(segment_delete) X(segment_all)			\
@@ -198,7 +199,8 @@ struct store {
 	uint64_t	 next_seq;
 	uint64_t	 stored;		/* the last announced by this run; or 0 */
 	uint64_t	 settled;
-	uint64_t	 summed;	/* rows up to here have no sum; constant */
+	uint64_t	 summed;	/* rows up to here have no sum; set while no
+					 * reader runs */
 	bool		 state_changed;
 	const char	*senseless;	/* what store_load() read; or NULL */
 	struct segment	*segs;			/* ascending */

@@ -134,7 +134,6 @@ store_recount(struct store *st)
 	if (st->forgotten < (uint64_t)sqlite3_column_int64(q, 1))
 		st->forgotten = (uint64_t)sqlite3_column_int64(q, 1);
 	st->settled = (uint64_t)sqlite3_column_int64(q, 2);
-	st->summed = (uint64_t)sqlite3_column_int64(q, 3);
 	st->state_changed = false;
 	(void)sqlite3_reset(q);
 	if ((q = db_stmt(&st->w, S_topic_empty_count)) == NULL ||
@@ -261,10 +260,13 @@ store_load(struct store *st, char *err, size_t err_size)
 {
 	sqlite3_stmt *q;
 	uint64_t last;
+	int64_t summed;
 
 	st->senseless = NULL;
-	if (store_recount(st) == -1)
+	if (store_recount(st) == -1 ||
+	    (summed = db_int(&st->w, "SELECT summed FROM state", -1)) == -1)
 		goto fail;
+	st->summed = (uint64_t)summed;
 	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL ||
 	    sqlite3_step(q) != SQLITE_ROW)
 		goto fail;

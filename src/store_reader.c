@@ -167,6 +167,13 @@ find_pattern(struct walk *w, const struct topic_name *t)
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
+static void
+lose(struct page_job *j, uint64_t seq)
+{
+	if (j->lost < seq)
+		j->lost = seq;
+}
+
 static int
 by_id(const void *a, const void *b)
 {
@@ -324,6 +331,25 @@ read_link(struct walk *w, const struct chain *c, uint64_t *prev, struct frame **
 	return rc;
 }
 
+/* From a damaged event to the one before it in the topic, if its link leads to one; 0 if
+ * not, as when it is not there.  That is by its place, for its topic may be what is
+ * damaged. */
+static int
+step_over(struct walk *w, struct chain *c)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if ((q = db_stmt(w->db, S_event_step_over)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)c->seq);
+	(void)sqlite3_bind_int64(q, 2, c->id);
+	rc = sqlite3_step(q);
+	c->seq = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(q, 0) : 0;
+	(void)sqlite3_reset(q);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
 /*
  * Collect what lies in (cursor, head], newest first: at most max_events, at most
  * per_topic of each topic (0: no limit).  *more tells that the limit stopped it.
@@ -357,10 +383,9 @@ walk_back(struct walk *w, uint64_t cursor, size_t max_events, size_t per_topic,
 			rc = SQLITE_DONE;
 		}
 		if (rc == SQLITE_DONE) {
-			/* The chain breaks here: this one and all before are gone. */
-			if (c->seq > w->job->lost)
-				w->job->lost = c->seq;
-			c->seq = 0;
+			lose(w->job, c->seq);
+			if (step_over(w, c) == -1)
+				return -1;
 		} else if (rc == SQLITE_ROW) {
 			if (c->seq <= w->head) {
 				if (w->refs_n == max_events) {
@@ -428,7 +453,7 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 		return -1;
 	for (; *at < n && j->n < room; (*at)++) {
 		if ((c = chain_of(w, refs[*at].topic)) == NULL) {
-			j->lost = refs[*at].seq;	/* forgotten meanwhile */
+			lose(j, refs[*at].seq);	/* forgotten meanwhile */
 			continue;
 		}
 		/* The walk went the other way. */
@@ -438,7 +463,7 @@ fetch(struct walk *w, const struct page_ref *refs, size_t n, size_t *at)
 		} else
 			f = read_event(w, c, refs[*at].seq, &rc);
 		if (rc == SQLITE_DONE) {
-			j->lost = refs[*at].seq;	/* pruned since the plan */
+			lose(j, refs[*at].seq);	/* damaged, or pruned meanwhile */
 			continue;
 		}
 		if (f == NULL)
@@ -530,8 +555,8 @@ scan(struct walk *w, uint64_t cursor, uint64_t *through)
 		if (add_ref(w, cursor, c->id) == -1)
 			return -1;
 		prev = (uint64_t)sqlite3_column_int64(q, 2);
-		if (prev > c->scanned && prev < cursor && prev > w->job->lost)
-			w->job->lost = prev;
+		if (prev > c->scanned && prev < cursor)
+			lose(w->job, prev);
 		c->scanned = cursor;
 	}
 	if (w->refs_n == PLAN_MAX || rows == SCAN_ROWS)

@@ -90,6 +90,8 @@ nothing_is_gone(struct store *st)
 {
 	uint64_t last, pruned;
 	sqlite3_stmt *q;
+	bool ours;
+	int rc;
 
 	/* Of a new log that was never checkpointed not even the tables may be left. */
 	if ((q = db_stmt(&st->w, S_event_last_seq)) == NULL)
@@ -101,9 +103,16 @@ nothing_is_gone(struct store *st)
 	    sqlite3_step(q) != SQLITE_ROW)
 		return -1;
 	pruned = (uint64_t)sqlite3_column_int64(q, 0);
+	/* Before a run's first event its epoch, part of every sum to come, is all that
+	 * it has stored. */
+	if ((q = db_stmt(&st->w, S_epoch_newest)) == NULL ||
+	    ((rc = sqlite3_step(q)) != SQLITE_ROW && rc != SQLITE_DONE))
+		return -1;
+	ours = rc == SQLITE_ROW && sqlite3_column_int64(q, 0) ==
+	    st->epochs[st->nepochs - 1].epoch;
 	for (size_t i = 0; i < STATEMENT_COUNT; i++)
 		(void)sqlite3_reset(st->w.stmts[i]);
-	return (last > pruned ? last : pruned) >= st->stored;
+	return ours && (last > pruned ? last : pruned) >= st->stored;
 }
 
 /* A new connection, which says what the old one really stored.  0, or -1 (logged). */

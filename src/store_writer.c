@@ -498,16 +498,18 @@ checkpoint(struct store *st)
 		writer_break(st);
 }
 
-int
+enum append_result
 store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
     size_t n, char *err, size_t err_size)
 {
+	enum append_result result;
+	bool committing = false;
 	int rc;
 
 	assert(!st->started);
 	if (st->broken_since != 0) {
 		snprintf(err, err_size, "%s: %s", st->path, st->trouble);
-		return -1;
+		return APPEND_BUSY;
 	}
 	if ((rc = db_run(&st->w, S_begin_write, 0)) != SQLITE_DONE)
 		goto fail;
@@ -517,8 +519,10 @@ store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
 	if ((rc = marks_flush_late(st, false)) != SQLITE_DONE ||
 	    (rc = segments_write(st)) != SQLITE_DONE ||
 	    (rc = db_run(&st->w, S_state_put, 3, (int64_t)st->pruned,
-	    (int64_t)st->forgotten, (int64_t)st->settled)) != SQLITE_DONE ||
-	    (rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)
+	    (int64_t)st->forgotten, (int64_t)st->settled)) != SQLITE_DONE)
+		goto fail;
+	committing = true;
+	if ((rc = db_run(&st->w, S_commit, 0)) != SQLITE_DONE)
 		goto fail;
 	st->state_changed = false;
 	marks_committed(st);
@@ -526,14 +530,16 @@ store_import(struct store *st, struct frame **frames, const int64_t *times_ms,
 		st->head = frames[n - 1]->id.seq;
 	marks_evict(st, n);
 	checkpoint(st);
-	return 0;
+	return APPEND_OK;
 
 fail:
 	snprintf(err, err_size, "%s: %s", st->path, sqlite3_errstr(rc));
+	if ((result = result_of(rc, committing)) == APPEND_UNKNOWN)
+		writer_break(st);	/* nor does the end ask that disk again */
 	if (sqlite3_get_autocommit(st->w.h) == 0)
 		(void)db_exec(&st->w, "ROLLBACK");
 	marks_rolled_back(st);
-	return -1;
+	return result;
 }
 
 void *

@@ -294,7 +294,7 @@ session(void)
 	pump_all();
 }
 
-/* What was acknowledged is there, what was refused is not. */
+/* What was acknowledged is there, what was refused is not; nothing else is wrong. */
 static void
 log_is_right(void)
 {
@@ -313,6 +313,7 @@ log_is_right(void)
 		ck_assert_msg(!found || !fates[k].refused, "%s: %s was refused and is "
 		    "there, at %s:\n%s", doing, fates[k].data, faults->site, said());
 	}
+	log_is_whole(sv);
 }
 
 static void

@@ -318,7 +318,8 @@ START_TEST(S3_an_import_ends_where_a_checkpoint_fails)
 		ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), 0);
 	ck_assert_uint_eq(vfs_hits(), 1);
 	/* Nor does the end ask that disk again. */
-	ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)), -1);
+	ck_assert_int_eq(store_import(st, &f, &ms, 1, err, sizeof(err)),
+	    APPEND_BUSY);
 	ck_assert_ptr_nonnull(strstr(err, "writing"));
 	ck_assert_int_eq(store_close_alone(st), -1);
 	frame_unref(f);
@@ -418,6 +419,26 @@ START_TEST(S3_a_log_that_went_back_serves_nothing_until_the_restart_that_tells)
 }
 END_TEST
 
+/* Then it has lost the row of its epoch, which is part of every id and sum. */
+START_TEST(S3_a_log_that_went_back_before_its_first_event_takes_none)
+{
+	begin(false);
+	rig.conf.checkpoint_pages = 1;
+	start();
+	rig_close();
+	ck_assert_msg(rig_open(), "%s", rig_error);
+	strike(VFS_SYNC, "-wal", false, 0, VFS_FORGOTTEN);
+	ck_assert(rig_wait_trouble(true, patience(SOON)));
+	ck_assert(!rig_wait_trouble(false, 100));
+	ck_assert_ptr_nonnull(strstr(store_trouble(rig.st), "lost"));
+	ck_assert_int_eq(rig_publish(0, 1, false)->result, APPEND_BUSY);
+	rig_close();
+	ck_assert_msg(rig_open(), "%s", rig_error);
+	rig_check(RIG_NOTHING);
+	rig_close();
+}
+END_TEST
+
 START_TEST(S3_a_database_that_is_gone_is_not_made_anew_while_the_log_is_open)
 {
 	char away[160];
@@ -501,6 +522,34 @@ END_TEST
 
 /* --- the reader --- */
 
+/* Each is read from the disk, while transactions fail: what threads share is what
+ * ThreadSanitizer sees. */
+START_TEST(S1_pages_are_read_while_the_disk_is_full)
+{
+	const struct timespec nap = { .tv_nsec = 2000000 };
+	pthread_t reader;
+	size_t pages = 0;
+
+	begin(true);
+	rig.conf.max_page_bytes_total = 1;
+	start();
+	enough = false;
+	ck_assert_int_eq(pthread_create(&reader, NULL, reads_on, &pages), 0);
+	strike(VFS_WRITE, "-wal", true, SQLITE_FULL, VFS_EITHER);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(rig_publish(0, 1, false)->result, APPEND_FULL);
+		nanosleep(&nap, NULL);
+	}
+	enough = true;
+	pthread_join(reader, NULL);
+	ck_assert_uint_gt(pages, 0);
+	vfs_heal();
+	(void)rig_recover();
+	rig_check(RIG_NOTHING);
+	rig_close();
+}
+END_TEST
+
 START_TEST(S2_a_page_that_cannot_be_read_fails_and_is_never_short)
 {
 	static const enum page_kind kinds[] = { PAGE_AFTER, PAGE_REPLAY, PAGE_SINCE };
@@ -573,11 +622,14 @@ suite(void)
 	tcase_add_test(t,
 	    S3_a_log_that_went_back_serves_nothing_until_the_restart_that_tells);
 	tcase_add_test(t,
+	    S3_a_log_that_went_back_before_its_first_event_takes_none);
+	tcase_add_test(t,
 	    S3_a_database_that_is_gone_is_not_made_anew_while_the_log_is_open);
 	t = harness_case(s, "writers", size_of_run(120, 7200));
 	tcase_add_loop_test(t, S7_one_connection_writes_and_checkpoints_however_often,
 	    0, 3);
 	t = harness_case(s, "reader", 60);
+	tcase_add_test(t, S1_pages_are_read_while_the_disk_is_full);
 	tcase_add_test(t, S2_a_page_that_cannot_be_read_fails_and_is_never_short);
 	return s;
 }

@@ -170,6 +170,25 @@ START_TEST(a_backup_of_a_killed_server_has_what_lay_in_its_write_ahead_log)
 }
 END_TEST
 
+START_TEST(whoever_misses_the_log_is_told_where_systemd_has_it)
+{
+	char *conf = fmt("%s/fanfare.conf", test_dir()), *err;
+	FILE *f = fopen(conf, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "[store]\npath = nowhere.db\n");
+	ck_assert_int_eq(fclose(f), 0);
+	ck_assert_int_eq(program_run(NULL, &err, NULL, "backup", "-c", conf,
+	    fmt("%s/to", test_dir()), NULL), 1);
+	ck_assert_msg(strstr(err, "nowhere.db: No such file or directory; a server that "
+	    "systemd starts has its log in /var/lib/fanfare: name it with --db\n") != NULL,
+	    "%s", err);
+	ck_assert_int_eq(program_run(NULL, &err, NULL, "backup", "--db", "/nowhere.db",
+	    fmt("%s/to", test_dir()), NULL), 1);
+	ck_assert_msg(strstr(err, "systemd") == NULL, "%s", err);
+}
+END_TEST
+
 START_TEST(a_backup_overwrites_nothing_and_leaves_nothing_half_done)
 {
 	char *db = new_log(10), *to = fmt("%s/there", test_dir()), *err;
@@ -542,6 +561,88 @@ START_TEST(a_bad_line_is_named_and_all_before_it_is_stored)
 }
 END_TEST
 
+/* Runs `fanfare import` of what comes through a FIFO; the end to write to in *fd. */
+static pid_t
+import_from_fifo(const char *db, const char *fifo, const char *said, int *fd)
+{
+	char *err;
+	FILE *f;
+	pid_t pid;
+	int code;
+
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	if ((pid = fork()) == 0) {
+		code = program_run(NULL, &err, fifo, "import", "--db", db, NULL);
+		if ((f = fopen(said, "w")) == NULL || fputs(err, f) == EOF ||
+		    fclose(f) != 0)
+			_exit(99);
+		_exit(code);
+	}
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_ge(*fd = open(fifo, O_WRONLY), 0);
+	return pid;
+}
+
+START_TEST(S5_an_import_that_a_lock_ends_says_how_to_go_on)
+{
+	char *db = new_log(0), *file = lines_file(5000), *fifo, *said, *rest;
+	int fd, status, n = 0;
+	int64_t end = now_ms() + patience(4 * SOON);
+	sqlite3_stmt *q;
+	sqlite3 *h;
+	pid_t pid;
+
+	fifo = fmt("%s/fifo", test_dir());
+	said = fmt("%s/said", test_dir());
+	rest = fmt("%s/rest", test_dir());
+	pid = import_from_fifo(db, fifo, said, &fd);
+	ck_assert_int_eq(system(fmt("head -n 4500 %s > %s", file, fifo)), 0);
+	ck_assert_int_eq(sqlite3_open(db, &h), SQLITE_OK);
+	for (; n == 0; poll(NULL, 0, 10)) {
+		ck_assert_int_lt(now_ms(), end);
+		ck_assert_int_eq(sqlite3_prepare_v2(h, "SELECT count(*) FROM event", -1,
+		    &q, NULL), SQLITE_OK);
+		if (sqlite3_step(q) == SQLITE_ROW)
+			n = sqlite3_column_int(q, 0);
+		sqlite3_finalize(q);
+	}
+	ck_assert_int_eq(n, 4096);
+	ck_assert_int_eq(sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	close(fd);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	said = read_whole(said);
+	ck_assert_msg(strstr(said, "locked") != NULL && strstr(said, "4096 events") != NULL &&
+	    strstr(said, fmt("tail -n +4097 FILE | fanfare import --db %s\n", db)) != NULL,
+	    "%s", said);
+	ck_assert_int_eq(system(fmt("tail -n +4097 %s > %s", file, rest)), 0);
+	ck_assert_int_eq(program_run(NULL, NULL, rest, "import", "--db", db, NULL), 0);
+	ck_assert_int_eq(count_lines(export(db)), 5000);
+}
+END_TEST
+
+START_TEST(S3_an_import_that_the_disk_ends_in_a_commit_says_that_nobody_knows)
+{
+	char *db = fmt("%s/new.db", test_dir()), *file = lines_file(4096), *said;
+	char *much = repeat("x", 3000);
+	FILE *f = fopen(file, "a");
+
+	ck_assert_ptr_nonnull(f);
+	for (int i = 0; i < 4096; i++)
+		fprintf(f, "{\"topic\":\"a\",\"data\":\"%s\"}\n", much);
+	ck_assert_int_eq(fclose(f), 0);
+	/* No file may grow beyond what is kept back and a little. */
+	ck_assert_int_ne(system(fmt("trap '' XFSZ; ulimit -f 16512; " CLEAN_ENV
+	    "%s import --db %s %s 2> %s/said", getenv("FANFARE_BIN"), db, file,
+	    test_dir())), 0);
+	said = read_whole(fmt("%s/said", test_dir()));
+	ck_assert_msg(strstr(said, "4096 events of the lines before line 4097 are stored; "
+	    "of the next nobody knows") != NULL, "%s", said);
+	ck_assert_int_eq(count_lines(export(db)), 4096);
+}
+END_TEST
+
 START_TEST(imported_events_follow_those_that_are_there)
 {
 	struct server *s = server_start("--store.retain_age=0", NULL);
@@ -712,6 +813,7 @@ suite(void)
 	tcase_add_test(tc, a_backup_beside_a_busy_server_is_its_log_at_one_moment);
 	tcase_add_test(tc,
 	    a_backup_of_a_killed_server_has_what_lay_in_its_write_ahead_log);
+	tcase_add_test(tc, whoever_misses_the_log_is_told_where_systemd_has_it);
 	tcase_add_test(tc, a_backup_overwrites_nothing_and_leaves_nothing_half_done);
 	tcase_add_test(tc,
 	    D5_after_a_restored_backup_lost_cursors_get_a_gap_and_no_id_comes_again);
@@ -725,6 +827,9 @@ suite(void)
 	tcase_add_test(tc, what_is_exported_imported_and_exported_is_the_same);
 	tcase_add_test(tc, export_gives_the_topics_asked_for_behind_the_id_asked_for);
 	tcase_add_test(tc, a_bad_line_is_named_and_all_before_it_is_stored);
+	tcase_add_test(tc, S5_an_import_that_a_lock_ends_says_how_to_go_on);
+	tcase_add_test(tc,
+	    S3_an_import_that_the_disk_ends_in_a_commit_says_that_nobody_knows);
 	tcase_add_test(tc, imported_events_follow_those_that_are_there);
 	tc = harness_case(su, "recover", 60);
 	tcase_add_test(tc, recover_saves_what_can_be_read_and_pages_are_told);

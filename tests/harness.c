@@ -774,12 +774,18 @@ program_run(char **out, char **err, const char *input, const char *arg, ...)
 }
 
 void
-log_is_whole(struct server *s)
+file_is_whole(const char *path)
 {
 	char *out, *err;
-	int code = program_run(&out, &err, NULL, "verify", s->store, NULL);
+	int code = program_run(&out, &err, NULL, "verify", path, NULL);
 
 	ck_assert_msg(code == 0, "verify exits with %d and says: %s%s", code, out, err);
+}
+
+void
+log_is_whole(struct server *s)
+{
+	file_is_whole(s->store);
 }
 
 int

@@ -107,7 +107,8 @@ int	server_refused(char **said, const char *option, ...)
  * What it wrote on its outputs in *out and *err (either may be NULL). */
 int	program_run(char **out, char **err, const char *input, const char *arg, ...)
 	    __attribute__((sentinel));
-/* `fanfare verify` finds nothing wrong with the server's log, which may run. */
+/* `fanfare verify` finds nothing wrong with the log, or with the server's, which may run. */
+void	file_is_whole(const char *path);
 void	log_is_whole(struct server *s);
 int	free_port(void);
 /* Play systemd: from now on servers are started with these descriptors (borrowed;

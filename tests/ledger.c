@@ -382,4 +382,5 @@ store_is_whole(const char *path)
 
 	ck_assert_msg(code == 0 && strlen(said) > 3 &&
 	    strcmp(said + strlen(said) - 4, "\nok\n") == 0, "%s: %s", path, said);
+	file_is_whole(path);
 }

@@ -68,8 +68,8 @@ void	 ledger_judge(struct ledger *l);
 /* The longest of the quickest `percent` of the answers, in ms; clears them. */
 int	 ledger_latency(struct ledger *l, int percent);
 
-/* Is the database as a file in order?  Asked of the sqlite3 program, which leaves the
- * log behind the database alone. */
+/* Is the log in order?  Asked of the sqlite3 program, which leaves the log behind the
+ * database alone, and of `fanfare verify`. */
 void	 store_is_whole(const char *path);
 /* Any line of SQL with that program; what it said, and its exit code in *code. */
 char	*sqlite_cli(const char *path, const char *sql, int *code);

@@ -15,8 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <sqlite3.h>
-
 #include "fault_vfs.h"
 #include "log.h"
 
@@ -430,23 +428,6 @@ rig_check_page(const struct page_job *j, const char *topic, uint64_t cursor)
 
 /* --- the whole log --- */
 
-static void
-check_integrity(void)
-{
-	sqlite3 *h;
-	sqlite3_stmt *q;
-
-	ck_assert_int_eq(sqlite3_open_v2(rig.path, &h, SQLITE_OPEN_READONLY, NULL),
-	    SQLITE_OK);
-	sqlite3_db_config(h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	ck_assert_int_eq(sqlite3_prepare_v2(h, "PRAGMA integrity_check", -1, &q, NULL),
-	    SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(q), SQLITE_ROW);
-	ck_assert_str_eq((const char *)sqlite3_column_text(q, 0), "ok");
-	sqlite3_finalize(q);
-	sqlite3_close(h);
-}
-
 /* Events that stand in the log though nobody was told so. */
 static size_t found[RIG_EVENTS], nfound;
 
@@ -551,7 +532,7 @@ rig_check(enum rig_loss loss)
 	size_t there, tail, in_all = 0, repeated = 0;
 	struct store_stats stats;
 
-	check_integrity();
+	file_is_whole(rig.path);
 	for (size_t i = 0; i < rig.nevents; i++)
 		rig.events[i].there = false;
 	nfound = 0;

@@ -466,6 +466,16 @@ test('O3 systemd has nothing to say against the service and the socket, and its 
 	assert.ok(Number(/exposure level for fanfare.service: ([\d.]+)/.exec(stdout)[1]) <= 2.0, stdout);
 });
 
+test('O3 systemd starts a server again however often it ends, once a second', () => {
+	const unit = fs.readFileSync(path.join(top, 'contrib', 'systemd', 'fanfare.service'), 'utf8');
+	const [, head, service] = /\[Unit\]([^]*)\[Service\]([^]*)\[Install\]/.exec(unit);
+
+	// systemd reads the limit in [Unit] alone; without it the sixth end in ten seconds is the last, the socket's too.
+	assert.match(head, /^StartLimitIntervalSec=0$/m);
+	assert.match(service, /^Restart=always$/m);
+	assert.match(service, /^RestartSec=1s$/m);
+});
+
 // System calls that a unit's SystemCallFilter= lines leave, sets resolved.
 async function allowed(unit) {
 	const left = new Set();
