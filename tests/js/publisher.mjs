@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { after, before, test } from 'node:test';
 import { FanfareError, Publisher, history, mintToken, publish } from '../../contrib/js/server.js';
-import { LIMIT, Server, finish, freePorts, secret } from './harness.mjs';
+import { LIMIT, Server, atEnd, finish, freePorts, secret } from './harness.mjs';
 
 let s, house;
 
@@ -28,8 +28,8 @@ async function between(rule) {
 	}).listen(0, '127.0.0.1');
 
 	await once(proxy, 'listening');
-	return { url: `http://127.0.0.1:${proxy.address().port}`, count: () => n,
-		close: () => { proxy.closeAllConnections(); proxy.close(); } };
+	atEnd(() => { proxy.closeAllConnections(); proxy.close(); });
+	return { url: `http://127.0.0.1:${proxy.address().port}`, count: () => n };
 }
 const pass = (response) => (r) => { response.writeHead(r.statusCode, r.headers); r.pipe(response); };
 
@@ -54,7 +54,6 @@ test('an answer that is lost on its way costs a repeat, and the event is stored 
 	});
 	const r = await new Publisher({ url: p.url, key: s.key }).publish('lost', 1);
 
-	p.close();
 	assert.equal(r.duplicate, true);
 	assert.equal(p.count(), 2);
 	assert.equal((await house.history('lost')).events.length, 1);
@@ -65,7 +64,6 @@ test('a server that hangs once is asked again within the time', LIMIT, async () 
 	const began = Date.now();
 
 	await new Publisher({ url: p.url, key: s.key, timeout: 1000 }).publish('hangs', 1);
-	p.close();
 	assert.ok(Date.now() - began < 1000);
 	assert.equal((await house.history('hangs')).events.length, 1);
 });
@@ -85,7 +83,6 @@ test('a busy proxy is asked again, a refusal is not', LIMIT, async () => {
 	status = 403;
 	await assert.rejects(impatient.publish('busy', 2), { name: 'FanfareError', status: 403, code: 'not_fanfare', message: /something else answered at .*Bad Gateway/ });
 	assert.equal(p.count(), 4);
-	p.close();
 });
 
 test('nobody is asked again before Retry-After is over', LIMIT, async () => {
@@ -99,7 +96,6 @@ test('nobody is asked again before Retry-After is over', LIMIT, async () => {
 	});
 
 	await new Publisher({ url: p.url, key: s.key, timeout: 9000 }).publish('later', 1);
-	p.close();
 	assert.equal(at.length, 4);
 	for (let i = 1; i < 4; i++)
 		assert.ok(at[i] - at[i - 1] >= 1000 && at[i] - at[i - 1] < 2000, `after ${at[i] - at[i - 1]} ms`);
@@ -112,7 +108,6 @@ test('a Retry-After that is past the time is an error at once', LIMIT, async () 
 	const began = Date.now();
 
 	await assert.rejects(new Publisher({ url: p.url, key: s.key }).publish('later', 1), { status: 429, code: 'rate_limited', ref: '1f' });
-	p.close();
 	assert.equal(p.count(), 1);
 	assert.ok(Date.now() - began < 2000);
 });
@@ -126,7 +121,6 @@ test('an answer that is not what was asked for is an error at once, whatever its
 
 		for (const call of calls)
 			await assert.rejects(call, (e) => e.code === 'not_fanfare' && e.status === 200 && e.message.includes(`something else answered at ${p.url}/`) && e.message.endsWith(body), body);
-		p.close();
 		assert.equal(p.count(), calls.length);
 	}
 });
@@ -138,7 +132,6 @@ test('a redirect is not followed: the error says where it leads', LIMIT, async (
 
 		await assert.rejects(other.publish('a', 1), { status, code: 'not_fanfare', message: /leads to https:\/\/live\.example\.org\/publish,.*FANFARE_URL/ });
 		await assert.rejects(other.history('a'), { status, message: /leads to https:\/\/live\.example\.org\/history/ });
-		p.close();
 		assert.equal(p.count(), 2);
 	}
 });
