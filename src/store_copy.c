@@ -156,7 +156,7 @@ tool_extent(struct db *db, struct store_extent *out, const char **why)
 	size_t n;
 
 	if ((epochs = store_epochs(db, &n, &damaged)) == NULL) {
-		*why = damaged ? "its epochs do not rise" : sqlite3_errmsg(db->h);
+		*why = damaged ? "its epochs do not rise" DAMAGED : sqlite3_errmsg(db->h);
 		return -1;
 	}
 	*out = (struct store_extent){
@@ -274,7 +274,7 @@ store_backup(const char *path, const char *to, const struct store_progress *p,
 		goto fail_copy;
 	if ((rc = db_run(&db, S_begin_read, 0)) == SQLITE_DONE &&
 	    tool_extent(&db, out, &why) == -1) {
-		snprintf(err, err_size, "%s: %s" DAMAGED, path, why);
+		snprintf(err, err_size, "%s: %s", path, why);
 		goto fail;
 	}
 	if (rc != SQLITE_DONE || (rc = copy_pages(&db, copy, p)) != SQLITE_DONE) {
