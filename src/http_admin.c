@@ -17,12 +17,13 @@ health_run(struct request *rq)
 	const char *trouble = NULL;
 	struct buf b = { 0 };
 
-	if (query_get(&rq->q, "live") == NULL) {
-		if (hub_is_draining(rq->http->conf.hub))
-			trouble = "draining";
-		else if ((trouble = store_trouble(rq->http->conf.store)) == NULL)
-			trouble = hub_trouble(rq->http->conf.hub);
-	}
+	/* Neither of these is mended by a restart, which ?live asks for; a thread that
+	 * hangs is by nothing else. */
+	if (query_get(&rq->q, "live") == NULL)
+		trouble = hub_is_draining(rq->http->conf.hub) ? "draining" :
+		    store_trouble(rq->http->conf.store);
+	if (trouble == NULL)
+		trouble = hub_trouble(rq->http->conf.hub);
 	buf_addf(&b, "%s\n", trouble != NULL ? trouble : "ok");
 	return rq_answer(rq, trouble != NULL ? 503 : 200, "text/plain", &b, NULL);
 }

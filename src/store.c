@@ -433,6 +433,7 @@ store_close_alone(struct store *st)
 	if (!alone)
 		log_warnx("store: %s: cannot be closed as a file alone: %s", st->path,
 		    st->trouble != NULL ? st->trouble : sqlite3_errmsg(st->w.h));
+	space_free(st);		/* no server may ever come */
 	store_close(st);
 	return alone ? 0 : -1;
 }

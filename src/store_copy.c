@@ -149,14 +149,16 @@ id_of(const struct epoch *epochs, size_t n, int64_t seq)
 }
 
 int
-tool_extent(struct db *db, struct store_extent *out)
+tool_extent(struct db *db, struct store_extent *out, const char **why)
 {
 	struct epoch *epochs;
 	bool damaged;
 	size_t n;
 
-	if ((epochs = store_epochs(db, &n, &damaged)) == NULL)
+	if ((epochs = store_epochs(db, &n, &damaged)) == NULL) {
+		*why = damaged ? "its epochs do not rise" DAMAGED : sqlite3_errmsg(db->h);
 		return -1;
+	}
 	*out = (struct store_extent){
 		.epochs = n,
 		.topics = (uint64_t)db_int(db, "SELECT count(*) FROM topic", 0),
@@ -241,6 +243,7 @@ store_backup(const char *path, const char *to, const struct store_progress *p,
 	char part[4096];
 	struct db db;
 	sqlite3 *copy = NULL;
+	const char *why;
 	int fd, rc;
 
 	if (snprintf(part, sizeof(part), "%s.part", to) >= (int)sizeof(part)) {
@@ -269,12 +272,14 @@ store_backup(const char *path, const char *to, const struct store_progress *p,
 	    NULL) != SQLITE_OK || sqlite3_exec(copy, "PRAGMA synchronous = OFF;"
 	    "PRAGMA journal_mode = OFF", NULL, NULL, NULL) != SQLITE_OK)
 		goto fail_copy;
-	if ((rc = db_run(&db, S_begin_read, 0)) != SQLITE_DONE ||
-	    tool_extent(&db, out) == -1 ||
-	    (rc = copy_pages(&db, copy, p)) != SQLITE_DONE) {
-		snprintf(err, err_size, "%s: %s", rc != SQLITE_DONE &&
-		    sqlite3_errcode(copy) != SQLITE_OK ? part : path,
-		    rc == SQLITE_DONE ? sqlite3_errmsg(db.h) : sqlite3_errstr(rc));
+	if ((rc = db_run(&db, S_begin_read, 0)) == SQLITE_DONE &&
+	    tool_extent(&db, out, &why) == -1) {
+		snprintf(err, err_size, "%s: %s", path, why);
+		goto fail;
+	}
+	if (rc != SQLITE_DONE || (rc = copy_pages(&db, copy, p)) != SQLITE_DONE) {
+		snprintf(err, err_size, "%s: %s", sqlite3_errcode(copy) != SQLITE_OK ?
+		    part : path, sqlite3_errstr(rc));
 		goto fail;
 	}
 	/* What a log never is: see the top. */

@@ -289,7 +289,8 @@ uint32_t	 epoch_of(const struct epoch *epochs, size_t n, uint64_t seq);
 struct store_extent;
 int		 tool_open(struct db *db, const char *path, bool salvage, char *err,
 		    size_t err_size);
-int		 tool_extent(struct db *db, struct store_extent *out);
+int		 tool_extent(struct db *db, struct store_extent *out,
+		    const char **why);
 
 /* store_wal.c: is the write-ahead log beside `path` the one that belongs there, and can
  * all of it be read?  Only while nobody has the database open.  0; 1: behind its end stands
@@ -339,6 +340,8 @@ void		 prune_look(struct store *st);	/* which event is the oldest */
 void		 space_reserve(struct store *st);
 /* Give it back: from now on the database may not grow. */
 void		 space_release(struct store *st);
+/* Only that, when no server may come. */
+void		 space_free(struct store *st);
 /* A new connection has to be told again. */
 void		 space_limit(struct store *st);
 

@@ -71,6 +71,12 @@ space_release(struct store *st)
 		st->is_full = true;
 		space_limit(st);
 	}
+	space_free(st);
+}
+
+void
+space_free(struct store *st)
+{
 	if (st->has_reserve && ftruncate(st->lock_fd, LOCK_TEXT) == -1)
 		log_warn("store: %s.lock: free what is kept back", st->path);
 	st->has_reserve = false;

@@ -515,6 +515,7 @@ store_verify(const char *path, const struct store_progress *p,
     struct store_extent *out, char *err, size_t err_size)
 {
 	struct check c = { .p = p, .fault = fault, .arg = arg, .out = out };
+	const char *why;
 	struct db db;
 	int rc = -1;
 
@@ -526,7 +527,7 @@ store_verify(const char *path, const struct store_progress *p,
 		snprintf(err, err_size, "%s: %s", path, sqlite3_errmsg(db.h));
 		goto out;
 	}
-	if (tool_extent(&db, out) == -1)
+	if (tool_extent(&db, out, &why) == -1)	/* check_epochs() tells */
 		*out = (struct store_extent){ .events = 0 };
 	out->segments = out->keys = out->revocations = 0;		/* counted here */
 	check_pages(&c);

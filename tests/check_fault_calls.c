@@ -13,11 +13,14 @@
 
 #include "harness.h"
 
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -620,6 +623,56 @@ START_TEST(S2_a_reload_without_memory_leaves_no_stream_to_a_key_that_is_gone)
 }
 END_TEST
 
+/* One of its threads whose name begins so. */
+static pid_t
+thread_of(const char *name)
+{
+	char *dir = fmt("/proc/%d/task", (int)sv->pid);
+	struct dirent *de;
+	pid_t tid = 0;
+	DIR *d = opendir(dir);
+
+	ck_assert_ptr_nonnull(d);
+	while (tid == 0 && (de = readdir(d)) != NULL)
+		if (de->d_name[0] != '.' && strncmp(read_whole(fmt("%s/%s/comm", dir,
+		    de->d_name)), name, strlen(name)) == 0)
+			tid = (pid_t)strtol(de->d_name, NULL, 10);
+	closedir(d);
+	ck_assert_int_gt(tid, 0);
+	return tid;
+}
+
+static bool
+comes_to(const char *path, int status)
+{
+	int64_t end = now_ms() + patience(15000);
+
+	while (get(sv, path, "")->status != status && now_ms() < end)
+		poll(NULL, 0, 200);
+	return now_ms() < end;
+}
+
+START_TEST(R13_a_stream_thread_that_hangs_fails_the_probe_that_restarts)
+{
+	pid_t tid;
+
+	sv = server_start("--server.threads=2", NULL);
+	tid = thread_of("fanfare-stream");
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) == -1) {
+		printf("nothing may be traced here\n");
+		return;
+	}
+	ck_assert_int_eq(get(sv, "/healthz?live", "")->status, 200);
+	ck_assert_int_eq((int)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL), 0);
+	ck_assert_int_eq(waitpid(tid, NULL, __WALL), tid);
+	ck_assert(comes_to("/healthz?live", 503));
+	ck_assert_str_eq(get(sv, "/healthz", "")->body, "a stream thread hangs\n");
+	ck_assert_int_eq((int)ptrace(PTRACE_DETACH, tid, NULL, NULL), 0);
+	ck_assert(comes_to("/healthz?live", 200));
+	ck_assert_int_eq(server_stop(sv), 0);
+}
+END_TEST
+
 /* All the syncs fail until the WAL is gone, as on a disk that took none of it: of a new
  * log even the tables, of one that was there before what came since. */
 START_TEST(S3_a_server_whose_disk_lost_events_ends_and_its_successor_tells)
@@ -674,6 +727,8 @@ suite(void)
 	    FAULT_COUNT);
 	tcase_add_test(tc,
 	    S2_a_reload_without_memory_leaves_no_stream_to_a_key_that_is_gone);
+	tcase_add_test(tc,
+	    R13_a_stream_thread_that_hangs_fails_the_probe_that_restarts);
 	tcase_add_loop_test(tc,
 	    S3_a_server_whose_disk_lost_events_ends_and_its_successor_tells, 0, 2);
 	tc = harness_case(s, "stopping", seconds);

@@ -170,6 +170,42 @@ START_TEST(a_backup_of_a_killed_server_has_what_lay_in_its_write_ahead_log)
 }
 END_TEST
 
+/* Beside the closed log, as damage would. */
+static void
+spoil(const char *db, const char *sql)
+{
+	sqlite3 *h;
+
+	ck_assert_int_eq(sqlite3_open(db, &h), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+}
+
+START_TEST(a_log_whose_epochs_are_damaged_is_not_backed_up_and_why_is_said)
+{
+	char *db = new_log(10), *err;
+
+	spoil(db, "UPDATE epoch SET first_seq = -1");
+	ck_assert_int_eq(program_run(NULL, &err, NULL, "backup", "--db", db,
+	    fmt("%s/to", test_dir()), NULL), 1);
+	ck_assert_msg(strstr(err, "its epochs do not rise; \"fanfare verify\"") != NULL, "%s",
+	    err);
+}
+END_TEST
+
+START_TEST(a_log_that_a_tool_made_keeps_no_room_back)
+{
+	char *db = new_log(10), *to = fmt("%s/saved.db", test_dir());
+	struct stat sb;
+
+	ck_assert_int_eq(stat(fmt("%s.lock", db), &sb), 0);
+	ck_assert_int_lt(sb.st_size, 100);
+	ck_assert_int_eq(program_run(NULL, NULL, NULL, "recover", db, to, NULL), 0);
+	ck_assert_int_eq(stat(fmt("%s.lock", to), &sb), 0);
+	ck_assert_int_lt(sb.st_size, 100);
+}
+END_TEST
+
 START_TEST(whoever_misses_the_log_is_told_where_systemd_has_it)
 {
 	char *conf = fmt("%s/fanfare.conf", test_dir()), *err;
@@ -813,6 +849,9 @@ suite(void)
 	tcase_add_test(tc, a_backup_beside_a_busy_server_is_its_log_at_one_moment);
 	tcase_add_test(tc,
 	    a_backup_of_a_killed_server_has_what_lay_in_its_write_ahead_log);
+	tcase_add_test(tc,
+	    a_log_whose_epochs_are_damaged_is_not_backed_up_and_why_is_said);
+	tcase_add_test(tc, a_log_that_a_tool_made_keeps_no_room_back);
 	tcase_add_test(tc, whoever_misses_the_log_is_told_where_systemd_has_it);
 	tcase_add_test(tc, a_backup_overwrites_nothing_and_leaves_nothing_half_done);
 	tcase_add_test(tc,
