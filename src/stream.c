@@ -568,7 +568,7 @@ stream_lose(struct stream_env *env, struct stream *s, enum stream_loss what)
 		break;
 	case LOST_RULES:
 		stream_end(env, s, CLOSE_DRAIN, "the rules for topics have changed",
-		    1000 + (int64_t)clock_random(4000));
+		    stream_return_ms(env->drain_until, env->now_ms, env->retry_ms));
 		break;
 	}
 }
@@ -698,9 +698,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 	}
 	if (s->end_at != 0 && env->now_ms >= s->end_at)
 		stream_end(env, s, CLOSE_DRAIN, "the server is restarting",
-		    (env->drain_until > env->now_ms ?
-		    env->drain_until - env->now_ms : 0) + 1000 +
-		    (int64_t)clock_random(4000));
+		    stream_return_ms(env->drain_until, env->now_ms, env->retry_ms));
 	if (env->now_ms >= s->beat_at)
 		beat(env, s);
 }
