@@ -238,8 +238,9 @@ const struct conf_option conf_table[] = {
 	  "they come back spread over this time, or over 4s." },
 	{ ROW("stream.queue", CONF_SIZE, queue_bytes),
 	  .def = "256k", .min = 4 * KB, .max = GB,
-	  .help = "How many bytes may wait for one live stream before it is "
-	  "caught up from the log instead.  At least twice server.max_event." },
+	  .help = "How many bytes may wait for one live stream, and how much "
+	  "memory they may hold while it does not read, before it is caught up "
+	  "from the log instead.  At least twice server.max_event." },
 	{ ROW("stream.max_replay", CONF_UINT, max_replay),
 	  .def = "10000", .min = 1, .max = 1000000000,
 	  .help = "A stream further behind than so many events is told so and "

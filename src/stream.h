@@ -110,6 +110,7 @@ struct stream {
 	uint32_t	 q_cap, q_head, q_len;
 	uint32_t	 q_sent;	/* bytes of the first entry already sent */
 	size_t		 q_bytes;	/* of all entries, in this stream's format */
+	size_t		 q_held;	/* of memory; others may hold it as well */
 	int64_t		 progress_at;	/* monotonic: when the socket last took a byte */
 	TAILQ_ENTRY(stream) dirty;
 	struct stream_ask ask;

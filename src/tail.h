@@ -33,6 +33,10 @@ struct entry {
 	uint8_t		 kind;		/* enum entry_kind */
 };
 
+/* Heap bytes: with its place in a ring that has just grown, and what malloc() adds to it
+ * and to its frame. */
+#define ENTRY_BYTES	(sizeof(struct entry) + 2 * sizeof(struct entry *) + 32)
+
 /* One name that a stream listens to; lives in the stream. */
 struct sub {
 	struct node	*node;

@@ -37,6 +37,7 @@ static struct store_conf sconf;
 static struct hub_conf hconf;
 static unsigned int rnd_state;
 static int64_t since_ms;		/* what the next to come ask for; 0: nothing */
+static bool envelope;			/* what they want */
 static uint64_t rules;			/* that the next to come rest on; 0: none */
 
 static unsigned int
@@ -89,6 +90,7 @@ set_up(void)
 	};
 	rnd_state = 1;
 	since_ms = 0;
+	envelope = false;
 	rules = 0;
 }
 
@@ -183,7 +185,8 @@ subscribe(struct client *c, const char *topics, const uint64_t *cursor,
     size_t replay, int buffer)
 {
 	struct stream_ask ask = { .topics = topics_of(topics), .replay = replay,
-		.since_ms = since_ms, .grounds = { 0, rules } };
+		.since_ms = since_ms, .envelope = envelope,
+		.grounds = { 0, rules } };
 	struct stream *s;
 	uint64_t upto;
 	int fds[2];
@@ -343,6 +346,51 @@ START_TEST(a_slow_reader_gets_everything_and_costs_only_itself)
 	UNTIL(&slow, slow.last == 1301);
 	leave(&slow);
 	leave(&fast);
+}
+END_TEST
+
+/* Small events hold more memory than bytes: that must not count against who reads. */
+START_TEST(a_burst_of_small_events_is_no_overrun_for_who_reads)
+{
+	static struct client c;
+	int64_t overruns = metric_get(METRIC_STREAMS_OVERRUN);
+
+	open_engine();
+	subscribe(&c, "a", NULL, 0, 0);
+	UNTIL(&c, c.live);
+	for (int i = 1; i <= 20; i++) {
+		publish("a", 1000, 40);
+		UNTIL(&c, c.last == (uint64_t)i * 1000);
+	}
+	ck_assert_int_eq(metric_get(METRIC_STREAMS_OVERRUN), overruns);
+	leave(&c);
+}
+END_TEST
+
+START_TEST(who_does_not_read_holds_no_more_memory_than_stream_queue)
+{
+	static struct client c;
+	int64_t overruns = metric_get(METRIC_STREAMS_OVERRUN);
+	size_t n = 0, held;
+	struct frame *f = frame_new("a", 1, NULL, 0, "a x", 3, 0);
+
+	hconf.limits.send_bytes = 4096;
+	envelope = _i == 1;
+	held = f->bytes + sizeof(struct entry) + (envelope ? 128 : 0);
+	frame_unref(f);
+	open_engine();
+	subscribe(&c, "a", NULL, 0, 4096);
+	UNTIL(&c, c.live);
+	while (metric_get(METRIC_STREAMS_OVERRUN) == overruns) {
+		publish("a", 10, 1);
+		n += 10;
+		ck_assert_uint_lt(n, 100000);
+	}
+	/* The socket took some. */
+	ck_assert_msg(n * held < hconf.queue_bytes + 100 * held, "%zu events, %zu bytes", n,
+	    n * held);
+	ck_assert_uint_gt(n * held, hconf.queue_bytes / 2);
+	leave(&c);
 }
 END_TEST
 
@@ -974,6 +1022,9 @@ suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, an_event_matched_twice_is_shown_once);
 	tcase_add_test(t, a_slow_reader_gets_everything_and_costs_only_itself);
+	tcase_add_test(t, a_burst_of_small_events_is_no_overrun_for_who_reads);
+	tcase_add_loop_test(t, who_does_not_read_holds_no_more_memory_than_stream_queue, 0,
+	    2);
 	tcase_add_test(t,
 	    a_slow_reader_is_caught_up_from_disk_when_memory_has_moved_on);
 	tcase_add_test(t, more_behind_than_allowed_is_told_and_begins_anew);

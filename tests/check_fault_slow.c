@@ -240,6 +240,69 @@ START_TEST(R3_readers_that_never_read_cost_what_is_documented_and_nobody_else)
 }
 END_TEST
 
+#define ALONE		100
+#define ALONE_QUEUE_KB	64
+
+/* The same batch again and again; the most memory seen, in kB. */
+static long
+send_rounds(struct server *s, struct http *h, const char *body, size_t len, int rounds)
+{
+	long most = 0;
+	struct answer *a;
+
+	for (int i = 0; i < rounds; i++) {
+		ck_assert_int_eq(try_http_send(h, "POST", "/publish", AUTH
+		    "Content-Type: application/json\r\n", body, len), 0);
+		a = try_http_receive(h, SOON);
+		ck_assert_ptr_nonnull(a);
+		ck_assert_msg(a->status == 200, "%d %s", a->status, a->body);
+		answer_free(a);
+		if (i % 50 == 0 && server_memory_kb(s) > most)
+			most = server_memory_kb(s);
+	}
+	return most;
+}
+
+/* Beside others on the same topic a reader shares what it holds, alone it does not; and a
+ * small event is 30 bytes of the stream and 300 of memory. */
+START_TEST(R3_readers_of_topics_of_their_own_hold_no_more_than_stream_queue)
+{
+	static const struct {
+		int		 size, rounds;
+	} rows[] = { { 1, 9000 }, { 100, 2500 } };
+	struct server *s = server_start(all_public, "--store.tail=64k",
+	    "--store.durability=normal", "--server.max_event=16k", "--stream.queue=64k",
+	    "--stream.stall=10m", NULL);
+	struct http *h = http_open(s);
+	char data[1001], *body = keep(malloc(ALONE * 1100), free), *at;
+	long before, most;
+	struct stream *slow;
+
+	memset(data, 'x', sizeof data);
+	at = body;
+	for (int i = 0; i < ALONE; i++)
+		at += sprintf(at, "%c{\"topic\":\"b/%d\",\"data\":\"%.*s\"}",
+		    i == 0 ? '[' : ',', i, rows[_i].size, data);
+	*at++ = ']';
+	/* The log, and what it keeps in memory, is none of theirs. */
+	(void)send_rounds(s, h, body, (size_t)(at - body), rows[_i].rounds);
+	for (int i = 0; i < ALONE; i++) {
+		slow = try_stream(s, fmt("/events?topic=b/%d", i), "", 1024);
+		ck_assert_ptr_nonnull(slow);
+		expect_live(slow, false);
+	}
+	before = server_memory_kb(s);
+	most = send_rounds(s, h, body, (size_t)(at - body), rows[_i].rounds);
+	printf("%d that never read, %d bytes each on topics of their own: %ld kB\n",
+	    ALONE, rows[_i].size, (most - before) / ALONE);
+	ck_assert_int_ge(server_metric(s, "streams_overrun_total"), ALONE);
+	if (patience(1) == 1)
+		ck_assert_msg((most - before) / ALONE < 2 * ALONE_QUEUE_KB, "%ld kB",
+		    (most - before) / ALONE);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 #define TOPICS		1200	/* of two events, 120 kB, in the log alone */
 #define QUIET_MS	3000	/* longer than pages are left to who takes nothing */
 
@@ -773,6 +836,8 @@ suite(void)
 
 	tcase_add_test(tc,
 	    R3_readers_that_never_read_cost_what_is_documented_and_nobody_else);
+	tcase_add_loop_test(tc,
+	    R3_readers_of_topics_of_their_own_hold_no_more_than_stream_queue, 0, 2);
 	tcase_add_test(tc, R4_readers_at_a_byte_a_second_or_asleep_hold_up_nobody);
 	tcase_add_test(tc, R4_a_reader_that_is_only_slow_is_not_ended);
 	tc = harness_case(su, "replays", 120);
