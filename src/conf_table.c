@@ -113,10 +113,10 @@ const struct conf_option conf_table[] = {
 	  .help = "Threads that serve streams; 0 for one per core." },
 	{ ROW("server.drain_time", CONF_DURATION, drain_time_ms),
 	  .def = "10s", .max = 10 * MIN,
-	  .help = "Over this time streams are told to go after SIGTERM, so "
-	  "that they do not all come back at once.  Where systemd keeps the "
-	  "sockets, others who connect wait for so long too: 2s are enough "
-	  "there." },
+	  .help = "Over this time streams are told to go after SIGTERM.  They "
+	  "come back when it is over, spread over stream.retry.  Where systemd "
+	  "keeps the sockets, others who connect wait for so long too: 2s are "
+	  "enough there." },
 
 	{ ROW("store.path", CONF_TEXT, store_path),
 	  .alias = "db", .def = "fanfare.db", .check = conf_check_text,
@@ -138,8 +138,8 @@ const struct conf_option conf_table[] = {
 	  .help = "How many bytes of events are kept; 0 for no limit." },
 	{ ROW("store.tail", CONF_SIZE, tail_bytes),
 	  .def = "64M", .min = 64 * KB, .max = 64 * GB,
-	  .help = "How much of the newest events is kept in memory, for "
-	  "streams that resume." },
+	  .help = "How much memory the newest events may take, in all threads "
+	  "together, for streams that resume." },
 
 	{ ROW("auth.api_keys", CONF_KEYS, api_keys), .secret = true,
 	  .example = "backend:ffk_PRINTED-BY-fanfare-key",
@@ -244,11 +244,13 @@ const struct conf_option conf_table[] = {
 	{ ROW("stream.retry", CONF_DURATION, retry_ms),
 	  .def = "3s", .min = SEC, .max = 60 * SEC,
 	  .help = "How long browsers wait before they reconnect, spread at "
-	  "random around this, and never less than a second." },
+	  "random around this, and never less than a second.  After a restart "
+	  "they come back spread over this time, or over 4s." },
 	{ ROW("stream.queue", CONF_SIZE, queue_bytes),
 	  .def = "256k", .min = 4 * KB, .max = GB,
-	  .help = "How many bytes may wait for one live stream before it is "
-	  "caught up from the log instead.  At least twice server.max_event." },
+	  .help = "How many bytes may wait for one live stream, and how much "
+	  "memory they may hold while it does not read, before it is caught up "
+	  "from the log instead.  At least twice server.max_event." },
 	{ ROW("stream.max_replay", CONF_UINT, max_replay),
 	  .def = "10000", .min = 1, .max = 1000000000,
 	  .help = "A stream further behind than so many events is told so and "

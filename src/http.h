@@ -25,7 +25,6 @@ struct http_conf {
 	int64_t		 head_timeout_ms, body_timeout_ms;	/* 0: as by default */
 	size_t		 max_connections;	/* of one listener, streams not counted */
 	size_t		 max_checks;	/* slow tokens waiting; 0: as auth_pool.h says */
-	int64_t		 retry_ms;
 	uint64_t	 publish_rate;	/* events a second of each principal; 0: any */
 	uint64_t	 publish_burst;	/* at once; 0: by the rate */
 	const char *const *cors_origins;	/* NULL-ended; borrowed for life */
@@ -34,7 +33,6 @@ struct http_conf {
 	struct auth_revoked *revoked;		/* taken; NULL: nothing is, so far */
 	bool		 dev;			/* say which check failed */
 	bool		 demo;			/* serve the demo page */
-	int64_t		 drain_ms;
 };
 
 #define HTTP_ADMIN_CONNECTIONS	16	/* of one admin listener */

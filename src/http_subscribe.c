@@ -58,8 +58,8 @@ subscribe_refuse_load(struct request *rq, enum close_reason why, const char *det
 		log_debug("http: refused a stream from %s: %s",
 		    access_peer(rq), detail);
 		return refuse_in_stream(rq, why, detail, NULL,
-		    why == CLOSE_DRAIN ? rq->http->conf.drain_ms + 1000 +
-		    (int64_t)clock_random(4000) : stream_jitter(REFUSED_RETRY_MS));
+		    why == CLOSE_DRAIN ? hub_return_ms(rq->http->conf.hub) :
+		    stream_jitter(REFUSED_RETRY_MS));
 	}
 	return rq_problem(rq, why == CLOSE_DRAIN ? PROBLEM_DRAIN :
 	    PROBLEM_OVERLOAD, detail, NULL, NULL);

@@ -39,7 +39,7 @@ struct hub {
 	pthread_mutex_t	 lock;		/* interests; taken before mailboxes */
 	struct index	*interests;
 	struct admission *admission;
-	_Atomic(bool)	 draining;
+	_Atomic(int64_t) drain_until;	/* monotonic; 0: not draining */
 	/* while matching, under lock */
 	unsigned int	 count;
 	unsigned char	 wake[SHARDS_MAX];
@@ -81,6 +81,7 @@ hub_new(const struct hub_conf *c)
 {
 	struct shard_conf sc = {
 		.store = c->store,
+		.threads = (size_t)c->threads,
 		.tail_bytes = c->tail_bytes,
 		.queue_bytes = c->queue_bytes,
 		.max_replay = c->max_replay,
@@ -212,7 +213,7 @@ hub_publish(void *arg, struct frame **frames, size_t n,
 enum admitted
 hub_admit(struct hub *h, const struct guest *g)
 {
-	return h->draining ? ADMITTED_NOT : admission_enter(h->admission, g);
+	return hub_is_draining(h) ? ADMITTED_NOT : admission_enter(h->admission, g);
 }
 
 void
@@ -235,7 +236,7 @@ hub_adopt(struct hub *h, struct stream *s)
 void
 hub_drain(struct hub *h, int64_t over_ms)
 {
-	h->draining = true;
+	h->drain_until = clock_mono_ms() + over_ms;
 	for (size_t i = 0; i < h->n; i++)
 		shard_drain(h->shards[i], over_ms);
 }
@@ -243,7 +244,13 @@ hub_drain(struct hub *h, int64_t over_ms)
 bool
 hub_is_draining(const struct hub *h)
 {
-	return h->draining;
+	return h->drain_until != 0;
+}
+
+int64_t
+hub_return_ms(const struct hub *h)
+{
+	return stream_return_ms(h->drain_until, clock_mono_ms(), h->conf.retry_ms);
 }
 
 int

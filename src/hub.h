@@ -48,6 +48,8 @@ void		 hub_adopt(struct hub *h, struct stream *s);
 
 void		 hub_drain(struct hub *h, int64_t over_ms);
 bool		 hub_is_draining(const struct hub *h);
+/* Any thread: in how long those who are turned away meanwhile shall come back. */
+int64_t		 hub_return_ms(const struct hub *h);
 /* End the streams that rest on other keys or rules.  0; or -1 (no memory): some may
  * stay. */
 int		 hub_keep_grounds(struct hub *h, const uint64_t *ids, size_t n);

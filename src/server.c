@@ -314,7 +314,6 @@ build(struct server *sv)
 		.max_event_bytes = c->max_event_bytes,
 		.max_body_bytes = c->max_body_bytes,
 		.max_replay = c->max_replay,
-		.retry_ms = c->retry_ms,
 		.publish_rate = c->publish_rate,
 		.publish_burst = c->publish_burst,
 		.cors_origins = words(&c->cors_origins),
@@ -324,7 +323,6 @@ build(struct server *sv)
 		.cookie = c->cookie,
 		.dev = c->dev,
 		.demo = c->demo,
-		.drain_ms = c->drain_time_ms,
 	};
 	char err[ERR_SIZE];
 	struct auth *auth;

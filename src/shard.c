@@ -200,7 +200,7 @@ shard_new(const struct shard_conf *c)
 		log_warn("shard: index");
 		goto fail_box;
 	}
-	tail_init(&sh->env.tail, sh->env.index, c->tail_bytes);
+	tail_init(&sh->env.tail, sh->env.index, c->tail_bytes, c->threads);
 	return sh;
 
 fail_box:
@@ -284,7 +284,7 @@ tune_socket(const struct shard *sh, int fd)
 	const int sndbuf = sh->conf.limits.send_bytes > 0 ?
 	    sh->conf.limits.send_bytes : SEND_BUFFER;
 
-	/* All of them are improvements only; on a unix socket they fail. */
+	/* All of them are improvements only; on a unix socket those of TCP fail. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms,
 	    sizeof(dead_ms));
@@ -341,7 +341,8 @@ adopt(struct shard *sh, struct stream *s)
 	}
 	if (sh->env.drain_until != 0)
 		stream_end(&sh->env, s, CLOSE_DRAIN, "the server is restarting",
-		    1000 + (int64_t)clock_random(4000));
+		    stream_return_ms(sh->env.drain_until, sh->env.now_ms,
+		    sh->env.retry_ms));
 	else
 		stream_lose(&sh->env, s, s->ask.lost);
 	retime(&sh->env, s);

@@ -103,6 +103,28 @@ set_cursor(struct stream *s, uint64_t seq)
 	}
 }
 
+/* More than it may owe: it drops what can be had again, and catches up.  `next` is the
+ * seq of an event that is not queued for it, or 0. */
+static void
+overrun(struct stream_env *env, struct stream *s, uint64_t next)
+{
+	metric_add(METRIC_STREAMS_OVERRUN, 1);
+	stream_unqueue(s, next);
+	s->state = STREAM_CATCHING_UP;
+	s->want = WANT_AFTER;
+	stream_set_ready(env, s);
+}
+
+/* A small event holds many times its bytes.  That counts against who is blocked and may
+ * keep them for long; a burst for a healthy reader is gone at the end of the pass. */
+static bool
+has_room(const struct stream_env *env, const struct stream *s, const struct entry *e,
+    size_t len)
+{
+	return s->q_bytes - s->q_sent + len <= env->queue_bytes && (!s->blocked ||
+	    s->q_held + stream_entry_held(s, e, len) <= env->queue_bytes);
+}
+
 void
 stream_offer(struct stream_env *env, struct stream *s, struct entry *e)
 {
@@ -113,12 +135,8 @@ stream_offer(struct stream_env *env, struct stream *s, struct entry *e)
 		return;
 	if (stream_entry_bytes(s, e, &len) == NULL)
 		len = env->queue_bytes;		/* no memory: from the log, later */
-	if (s->q_len > 0 && s->q_bytes - s->q_sent + len > env->queue_bytes) {
-		metric_add(METRIC_STREAMS_OVERRUN, 1);
-		stream_unqueue(s, seq);
-		s->state = STREAM_CATCHING_UP;
-		s->want = WANT_AFTER;
-		stream_set_ready(env, s);
+	if (s->q_len > 0 && !has_room(env, s, e, len)) {
+		overrun(env, s, seq);
 		return;
 	}
 	stream_queue(env, s, e);
@@ -392,6 +410,8 @@ static void
 block(struct stream_env *env, struct stream *s)
 {
 	s->blocked = true;
+	if (s->state == STREAM_LIVE && s->q_len > 1 && s->q_held > env->queue_bytes)
+		overrun(env, s, 0);
 	s->unacked = unacked_bytes(s);
 	s->acked_at = env->now_ms;
 	s->look_at = env->now_ms + env->stall_ms / LOOKS;
@@ -568,7 +588,7 @@ stream_lose(struct stream_env *env, struct stream *s, enum stream_loss what)
 		break;
 	case LOST_RULES:
 		stream_end(env, s, CLOSE_DRAIN, "the rules for topics have changed",
-		    1000 + (int64_t)clock_random(4000));
+		    stream_return_ms(env->drain_until, env->now_ms, env->retry_ms));
 		break;
 	}
 }
@@ -698,9 +718,7 @@ stream_timer(struct stream_env *env, struct stream *s)
 	}
 	if (s->end_at != 0 && env->now_ms >= s->end_at)
 		stream_end(env, s, CLOSE_DRAIN, "the server is restarting",
-		    (env->drain_until > env->now_ms ?
-		    env->drain_until - env->now_ms : 0) + 1000 +
-		    (int64_t)clock_random(4000));
+		    stream_return_ms(env->drain_until, env->now_ms, env->retry_ms));
 	if (env->now_ms >= s->beat_at)
 		beat(env, s);
 }

@@ -110,6 +110,7 @@ struct stream {
 	uint32_t	 q_cap, q_head, q_len;
 	uint32_t	 q_sent;	/* bytes of the first entry already sent */
 	size_t		 q_bytes;	/* of all entries, in this stream's format */
+	size_t		 q_held;	/* of memory; others may hold it as well */
 	int64_t		 progress_at;	/* monotonic: when the socket last took a byte */
 	TAILQ_ENTRY(stream) dirty;
 	struct stream_ask ask;
@@ -205,6 +206,10 @@ void		 stream_timer(struct stream_env *env, struct stream *s);
 void		 stream_add_close(struct buf *b, enum close_reason why,
 		    const char *detail, const char *topic, int64_t retry_ms);
 int64_t		 stream_jitter(int64_t ms);	/* 0.5 to 1.5 times; 1 s or more */
+/* When many are sent away at once: a second after the drain, and up to stream.retry (or
+ * 4 s) more.  `drain_until` 0: none. */
+int64_t		 stream_return_ms(int64_t drain_until, int64_t now_ms,
+		    int64_t retry_ms);
 /* {"reason":..,"topics":..,"requested":..,"oldest":..}; requested "" gives null. */
 void		 stream_add_gap(struct buf *b, enum gap_reason why,
 		    const struct topics *topics, const char *requested,

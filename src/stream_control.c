@@ -30,6 +30,15 @@ stream_jitter(int64_t ms)
 	return least + (int64_t)clock_random((uint64_t)ms + 1);
 }
 
+int64_t
+stream_return_ms(int64_t drain_until, int64_t now_ms, int64_t retry_ms)
+{
+	int64_t spread = retry_ms > 4000 ? retry_ms : 4000;
+
+	return (drain_until > now_ms ? drain_until - now_ms : 0) + 1000 +
+	    (int64_t)clock_random((uint64_t)spread + 1);
+}
+
 void
 stream_add_topics(struct buf *b, const struct topics *t)
 {

@@ -14,6 +14,8 @@ struct entry	*stream_queue_at(const struct stream *s, uint32_t i);
 /* The bytes of an entry in this stream's format; NULL (and 0) without memory. */
 const char	*stream_entry_bytes(const struct stream *s, const struct entry *e,
 		    size_t *len);
+/* What it holds in memory, that long in this stream's format, while it is queued. */
+size_t	stream_entry_held(const struct stream *s, const struct entry *e, size_t len);
 void	stream_queue(struct stream_env *env, struct stream *s, struct entry *e);
 /* Takes the buffer's memory. */
 void	stream_queue_bytes(struct stream_env *env, struct stream *s, struct buf *b,

@@ -1,8 +1,8 @@
 /*
  * stream_queue.c - the queue of one stream: a ring of references to entries.
  *
- * Bytes are counted in the stream's own format.  A queue is dropped behind the entry
- * whose first byte is sent, never inside it.
+ * Bytes are counted twice: in the stream's own format, and as memory.  A queue is dropped
+ * behind the entry whose first byte is sent, never inside it.
  */
 #include "config.h"
 
@@ -36,6 +36,12 @@ stream_entry_bytes(const struct stream *s, const struct entry *e, size_t *len)
 	}
 	*len = t->len;
 	return t->p;
+}
+
+size_t
+stream_entry_held(const struct stream *s, const struct entry *e, size_t len)
+{
+	return e->frame->bytes + (s->ask.envelope ? len : 0) + ENTRY_BYTES;
 }
 
 void
@@ -102,6 +108,7 @@ stream_queue(struct stream_env *env, struct stream *s, struct entry *e)
 	s->q[(s->q_head + s->q_len) % s->q_cap] = e;
 	s->q_len++;
 	s->q_bytes += len;
+	s->q_held += stream_entry_held(s, e, len);
 	stream_set_dirty(env, s);
 	return;
 
@@ -160,6 +167,7 @@ stream_queue_shift(struct stream *s)
 	s->q_head = (s->q_head + 1) % s->q_cap;
 	s->q_len--;
 	s->q_bytes -= len;
+	s->q_held -= stream_entry_held(s, e, len);
 	s->q_sent = 0;
 	entry_unref(e);
 }
@@ -214,6 +222,7 @@ stream_unqueue(struct stream *s, uint64_t next)
 			s->live_told = false;
 		(void)stream_entry_bytes(s, e, &len);
 		s->q_bytes -= len;
+		s->q_held -= stream_entry_held(s, e, len);
 		entry_unref(e);
 	}
 	s->q_len = kept;

@@ -37,6 +37,8 @@ static struct store_conf sconf;
 static struct hub_conf hconf;
 static unsigned int rnd_state;
 static int64_t since_ms;		/* what the next to come ask for; 0: nothing */
+static bool envelope;			/* what they want */
+static uint64_t rules;			/* that the next to come rest on; 0: none */
 
 static unsigned int
 rnd(unsigned int n)
@@ -88,6 +90,8 @@ set_up(void)
 	};
 	rnd_state = 1;
 	since_ms = 0;
+	envelope = false;
+	rules = 0;
 }
 
 static void
@@ -150,6 +154,7 @@ struct client {
 	char		 buf[65536];
 	size_t		 len;
 	bool		 live, resumed, ended;
+	long long	 retry_ms;		/* as fanfare.close had it */
 	int		 gaps;
 	char		 reason[16];		/* of the last gap */
 	uint64_t	 last;			/* seq last seen */
@@ -180,7 +185,8 @@ subscribe(struct client *c, const char *topics, const uint64_t *cursor,
     size_t replay, int buffer)
 {
 	struct stream_ask ask = { .topics = topics_of(topics), .replay = replay,
-		.since_ms = since_ms };
+		.since_ms = since_ms, .envelope = envelope,
+		.grounds = { 0, rules } };
 	struct stream *s;
 	uint64_t upto;
 	int fds[2];
@@ -199,7 +205,8 @@ subscribe(struct client *c, const char *topics, const uint64_t *cursor,
 		if (store_missed_nothing(st, ask.topics, ask.cursor, &upto))
 			ask.cursor = upto;
 	}
-	ck_assert_int_eq(hub_admit(hub, &(struct guest){ 0 }), ADMITTED);
+	if (!hub_is_draining(hub))	/* else it was let in before */
+		ck_assert_int_eq(hub_admit(hub, &(struct guest){ 0 }), ADMITTED);
 	s = stream_new(&ask);
 	s->fd = fds[0];
 	hub_adopt(hub, s);
@@ -233,9 +240,10 @@ take_block(struct client *c, char *block)
 		sscanf(data, "{\"reason\":\"%15[a-z_]", c->reason);
 		if (c->on_gap != NULL)
 			c->on_gap(c);
-	} else if (strcmp(name, "fanfare.close") == 0)
+	} else if (strcmp(name, "fanfare.close") == 0) {
 		c->ended = true;
-	else {
+		sscanf(strstr(data, "\"retry\":"), "\"retry\":%lld", &c->retry_ms);
+	} else {
 		ck_assert_str_eq(name, "");
 		seq = strtoull(strchr(id, '-') + 1, NULL, 10);
 		ck_assert_msg(seq > c->last, "%llu after %llu",
@@ -338,6 +346,51 @@ START_TEST(a_slow_reader_gets_everything_and_costs_only_itself)
 	UNTIL(&slow, slow.last == 1301);
 	leave(&slow);
 	leave(&fast);
+}
+END_TEST
+
+/* Small events hold more memory than bytes: that must not count against who reads. */
+START_TEST(a_burst_of_small_events_is_no_overrun_for_who_reads)
+{
+	static struct client c;
+	int64_t overruns = metric_get(METRIC_STREAMS_OVERRUN);
+
+	open_engine();
+	subscribe(&c, "a", NULL, 0, 0);
+	UNTIL(&c, c.live);
+	for (int i = 1; i <= 20; i++) {
+		publish("a", 1000, 40);
+		UNTIL(&c, c.last == (uint64_t)i * 1000);
+	}
+	ck_assert_int_eq(metric_get(METRIC_STREAMS_OVERRUN), overruns);
+	leave(&c);
+}
+END_TEST
+
+START_TEST(who_does_not_read_holds_no_more_memory_than_stream_queue)
+{
+	static struct client c;
+	int64_t overruns = metric_get(METRIC_STREAMS_OVERRUN);
+	size_t n = 0, held;
+	struct frame *f = frame_new("a", 1, NULL, 0, "a x", 3, 0);
+
+	hconf.limits.send_bytes = 4096;
+	envelope = _i == 1;
+	held = f->bytes + sizeof(struct entry) + (envelope ? 128 : 0);
+	frame_unref(f);
+	open_engine();
+	subscribe(&c, "a", NULL, 0, 4096);
+	UNTIL(&c, c.live);
+	while (metric_get(METRIC_STREAMS_OVERRUN) == overruns) {
+		publish("a", 10, 1);
+		n += 10;
+		ck_assert_uint_lt(n, 100000);
+	}
+	/* The socket took some. */
+	ck_assert_msg(n * held < hconf.queue_bytes + 100 * held, "%zu events, %zu bytes", n,
+	    n * held);
+	ck_assert_uint_gt(n * held, hconf.queue_bytes / 2);
+	leave(&c);
 }
 END_TEST
 
@@ -891,6 +944,74 @@ START_TEST(whoever_comes_goes_and_stalls_misses_nothing_without_a_word)
 }
 END_TEST
 
+#define SENT_AWAY	40
+#define DRAIN_MS	1000
+
+/* When each comes back, counted from `begun`: not before `least`, over stream.retry. */
+static void
+come_back_spread(const int64_t *at, int64_t least, const char *who)
+{
+	int64_t first = at[0], last = at[0];
+
+	for (int i = 1; i < SENT_AWAY; i++) {
+		first = at[i] < first ? at[i] : first;
+		last = at[i] > last ? at[i] : last;
+	}
+	ck_assert_msg(first >= least && last <= least + hconf.retry_ms + 2000 &&
+	    last - first > hconf.retry_ms / 2, "%s: after %d to %d ms", who,
+	    (int)first, (int)last);
+}
+
+START_TEST(whoever_is_sent_away_comes_back_over_stream_retry)
+{
+	enum { OPEN, LATE, RULES };
+	static struct client c[SENT_AWAY];
+	int64_t begun, back[SENT_AWAY], refused[SENT_AWAY];
+	int open = SENT_AWAY;
+
+	hconf.retry_ms = 30000;
+	open_engine();
+	memset(c, 0, sizeof(c));
+	memset(back, 0, sizeof(back));
+	rules = 7;
+	for (int i = 0; i < SENT_AWAY; i++)
+		if (_i == LATE)
+			ck_assert_int_eq(hub_admit(hub, &(struct guest){ 0 }), ADMITTED);
+		else {
+			subscribe(&c[i], "a", NULL, 0, 0);
+			UNTIL(&c[i], c[i].live);
+		}
+	begun = clock_mono_ms();
+	if (_i == RULES)
+		ck_assert_int_eq(hub_keep_grounds(hub, NULL, 0), 0);
+	else
+		hub_drain(hub, DRAIN_MS);
+	for (int i = 0; i < SENT_AWAY && _i != RULES; i++) {
+		if (_i == LATE)
+			subscribe(&c[i], "a", NULL, 0, 0);
+		refused[i] = clock_mono_ms() - begun + hub_return_ms(hub);
+	}
+	while (open > 0) {
+		ck_assert_int_lt(clock_mono_ms(), begun + 20000);
+		(void)poll(NULL, 0, 10);
+		for (int i = 0; i < SENT_AWAY; i++) {
+			if (c[i].ended)
+				continue;
+			(void)pump(&c[i], SIZE_MAX / 2);
+			if (!c[i].ended)
+				continue;
+			back[i] = clock_mono_ms() - begun + c[i].retry_ms;
+			open--;
+		}
+	}
+	come_back_spread(back, (_i == RULES ? 0 : DRAIN_MS) + 1000, "told to go");
+	if (_i != RULES)
+		come_back_spread(refused, DRAIN_MS + 1000, "refused");
+	for (int i = 0; i < SENT_AWAY; i++)
+		leave(&c[i]);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -901,6 +1022,9 @@ suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, an_event_matched_twice_is_shown_once);
 	tcase_add_test(t, a_slow_reader_gets_everything_and_costs_only_itself);
+	tcase_add_test(t, a_burst_of_small_events_is_no_overrun_for_who_reads);
+	tcase_add_loop_test(t, who_does_not_read_holds_no_more_memory_than_stream_queue, 0,
+	    2);
 	tcase_add_test(t,
 	    a_slow_reader_is_caught_up_from_disk_when_memory_has_moved_on);
 	tcase_add_test(t, more_behind_than_allowed_is_told_and_begins_anew);
@@ -916,6 +1040,7 @@ suite(void)
 	    a_shard_too_far_behind_is_only_told_how_far_and_reads_the_log);
 	tcase_add_loop_test(t,
 	    whoever_comes_goes_and_stalls_misses_nothing_without_a_word, 0, 3);
+	tcase_add_loop_test(t, whoever_is_sent_away_comes_back_over_stream_retry, 0, 3);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -240,6 +240,69 @@ START_TEST(R3_readers_that_never_read_cost_what_is_documented_and_nobody_else)
 }
 END_TEST
 
+#define ALONE		100
+#define ALONE_QUEUE_KB	64
+
+/* The same batch again and again; the most memory seen, in kB. */
+static long
+send_rounds(struct server *s, struct http *h, const char *body, size_t len, int rounds)
+{
+	long most = 0;
+	struct answer *a;
+
+	for (int i = 0; i < rounds; i++) {
+		ck_assert_int_eq(try_http_send(h, "POST", "/publish", AUTH
+		    "Content-Type: application/json\r\n", body, len), 0);
+		a = try_http_receive(h, SOON);
+		ck_assert_ptr_nonnull(a);
+		ck_assert_msg(a->status == 200, "%d %s", a->status, a->body);
+		answer_free(a);
+		if (i % 50 == 0 && server_memory_kb(s) > most)
+			most = server_memory_kb(s);
+	}
+	return most;
+}
+
+/* Beside others on the same topic a reader shares what it holds, alone it does not; and a
+ * small event is 30 bytes of the stream and 300 of memory. */
+START_TEST(R3_readers_of_topics_of_their_own_hold_no_more_than_stream_queue)
+{
+	static const struct {
+		int		 size, rounds;
+	} rows[] = { { 1, 9000 }, { 100, 2500 } };
+	struct server *s = server_start(all_public, "--store.tail=64k",
+	    "--store.durability=normal", "--server.max_event=16k", "--stream.queue=64k",
+	    "--stream.stall=10m", NULL);
+	struct http *h = http_open(s);
+	char data[1001], *body = keep(malloc(ALONE * 1100), free), *at;
+	long before, most;
+	struct stream *slow;
+
+	memset(data, 'x', sizeof data);
+	at = body;
+	for (int i = 0; i < ALONE; i++)
+		at += sprintf(at, "%c{\"topic\":\"b/%d\",\"data\":\"%.*s\"}",
+		    i == 0 ? '[' : ',', i, rows[_i].size, data);
+	*at++ = ']';
+	/* The log, and what it keeps in memory, is none of theirs. */
+	(void)send_rounds(s, h, body, (size_t)(at - body), rows[_i].rounds);
+	for (int i = 0; i < ALONE; i++) {
+		slow = try_stream(s, fmt("/events?topic=b/%d", i), "", 1024);
+		ck_assert_ptr_nonnull(slow);
+		expect_live(slow, false);
+	}
+	before = server_memory_kb(s);
+	most = send_rounds(s, h, body, (size_t)(at - body), rows[_i].rounds);
+	printf("%d that never read, %d bytes each on topics of their own: %ld kB\n",
+	    ALONE, rows[_i].size, (most - before) / ALONE);
+	ck_assert_int_ge(server_metric(s, "streams_overrun_total"), ALONE);
+	if (patience(1) == 1)
+		ck_assert_msg((most - before) / ALONE < 2 * ALONE_QUEUE_KB, "%ld kB",
+		    (most - before) / ALONE);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 #define TOPICS		1200	/* of two events, 120 kB, in the log alone */
 #define QUIET_MS	3000	/* longer than pages are left to who takes nothing */
 
@@ -765,6 +828,73 @@ START_TEST(R8_a_flood_of_publishes_is_refused_in_time_and_memory_stays_flat)
 }
 END_TEST
 
+/* Memory, in kB, after so many events in topics of their own. */
+static long
+memory_with_tail(const char *tail, const char *threads, int topics, int events, int size,
+    bool envelope)
+{
+	struct server *s = server_start(all_public, tail, threads,
+	    fmt("--store.path=%s/%s.db", test_dir(), tail), "--store.durability=normal", "--server.max_body=4M", NULL);
+	struct http *h = http_open(s);
+	char *body = keep(malloc(4 << 20), free), *data = keep(malloc(65536), free), *at;
+	struct stream *st;
+	int per = size > 1000 ? 10 : 1000;
+	long kb;
+
+	if (envelope) {
+		st = stream_open(s, "/events?topic=**&format=envelope", "");
+		expect_live(st, false);
+	}
+	memset(data, 'x', 65536);
+	for (int i = 0; i < events; i += per) {
+		at = body;
+		for (int k = 0; k < per; k++)
+			at += sprintf(at, "%c{\"topic\":\"b/%d\",\"data\":\"%.*s\"}",
+			    k == 0 ? '[' : ',', (i + k) % topics, size, data);
+		*at++ = ']';
+		(void)send_rounds(s, h, body, (size_t)(at - body), 1);
+		if (envelope)
+			for (int k = 0; k < per; k++)
+				ck_assert_ptr_nonnull(stream_next(st, SOON));
+	}
+	/* Threads without streams look at their mail once a second. */
+	poll(NULL, 0, 1500);
+	kb = server_memory_kb(s);
+	ck_assert_int_eq(server_stop(s), 0);
+	return kb;
+}
+
+#define TAIL_MB		16
+
+/* A tail of next to nothing tells what all else takes. */
+START_TEST(store_tail_bounds_the_memory_of_all_threads_together)
+{
+	static const struct {
+		const char	*threads;
+		int		 topics, events, size;
+		bool		 envelope;
+	} rows[] = {
+		{ "--server.threads=2", 60000, 60000, 10, false },
+		{ "--server.threads=16", 60000, 60000, 10, false },
+		{ "--server.threads=16", 1, 60000, 10, false },
+		{ "--server.threads=2", 1, 60000, 100, true },
+		{ "--server.threads=2", 1, 4000, 10000, true },
+	};
+	long none = memory_with_tail("--store.tail=64k", rows[_i].threads, rows[_i].topics,
+	    rows[_i].events, rows[_i].size, rows[_i].envelope);
+	long some = memory_with_tail(fmt("--store.tail=%dM", TAIL_MB), rows[_i].threads,
+	    rows[_i].topics, rows[_i].events, rows[_i].size, rows[_i].envelope);
+
+	printf("%s, %d events of %d bytes in %d topics%s: %ld MB without a tail, %ld with one "
+	    "of %d\n", rows[_i].threads, rows[_i].events, rows[_i].size, rows[_i].topics,
+	    rows[_i].envelope ? ", envelopes" : "", none / 1024, some / 1024, TAIL_MB);
+	if (patience(1) == 1) {
+		ck_assert_int_le(some - none, TAIL_MB * 1024 * 5 / 4);
+		ck_assert_int_ge(some - none, TAIL_MB * 1024 / 2);
+	}
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -773,6 +903,8 @@ suite(void)
 
 	tcase_add_test(tc,
 	    R3_readers_that_never_read_cost_what_is_documented_and_nobody_else);
+	tcase_add_loop_test(tc,
+	    R3_readers_of_topics_of_their_own_hold_no_more_than_stream_queue, 0, 2);
 	tcase_add_test(tc, R4_readers_at_a_byte_a_second_or_asleep_hold_up_nobody);
 	tcase_add_test(tc, R4_a_reader_that_is_only_slow_is_not_ended);
 	tc = harness_case(su, "replays", 120);
@@ -781,6 +913,8 @@ suite(void)
 	    R3_readers_that_stop_in_a_page_of_history_hold_up_no_replay);
 	tc = harness_case(su, "idle", size_of_run(60, 120));
 	tcase_add_test(tc, R5_streams_that_wait_cost_a_kilobyte_and_no_time);
+	tc = harness_case(su, "tail", 120);
+	tcase_add_loop_test(tc, store_tail_bounds_the_memory_of_all_threads_together, 0, 5);
 	tc = harness_case(su, "flood", size_of_run(120, 600));
 	tcase_add_test(tc,
 	    R8_a_flood_of_publishes_is_refused_in_time_and_memory_stays_flat);

@@ -341,14 +341,14 @@ END_TEST
 
 #define DRAINED 60
 
-/* Until all have ended, looking at all of them all the time. */
-static void
+/* Until all have ended, looking at all of them all the time; how many have not. */
+static int
 watch_drain(struct stream *st[DRAINED], int64_t *retry, int64_t end)
 {
-	int open = DRAINED;
+	int open = 0;
 
 	for (int i = 0; i < DRAINED; i++)
-		retry[i] = -1;
+		open += !st[i]->eof;
 	while (open > 0 && now_ms() < end) {
 		struct pollfd pfd[DRAINED];
 		struct event *e;
@@ -373,34 +373,48 @@ watch_drain(struct stream *st[DRAINED], int64_t *retry, int64_t end)
 			open -= st[i]->eof;
 		}
 	}
-	ck_assert_msg(open == 0, "%d streams still open", open);
+	return open;
+}
+
+/* After the drain of three seconds and one more, and over stream.retry. */
+static void
+comes_back_in_time(const char *who, int64_t begun, const struct stream *st, int64_t retry)
+{
+	int64_t at = st->eof_ms - begun + retry;
+
+	ck_assert_msg(at >= 4000 && at <= 24000 + patience(500), "%s: after %d ms", who,
+	    (int)at);
+	ck_assert_int_eq(st->retry_ms, retry);
 }
 
 START_TEST(sigterm_drains_the_streams_and_exits_0)
 {
 	struct server *s = server_start("--topics.public=**",
-	    "--server.drain_time=3s", NULL);
+	    "--server.drain_time=3s", "--stream.retry=20s", NULL);
 	struct stream *st[DRAINED], *late;
 	int64_t begun, first = INT64_MAX, last = 0, retry[DRAINED];
+	int64_t soonest = INT64_MAX, latest = 0;
 	char *id;
 
 	for (int i = 0; i < DRAINED; i++) {
 		st[i] = stream_open(s, "/events?topic=a", "");
 		expect_live(st[i], false);
+		retry[i] = -1;
 	}
 	id = publish(s, "a", "before");
 	for (int i = 0; i < DRAINED; i++)
 		expect_event(st[i], "message", "before");
 	begun = now_ms();
 	server_signal(s, SIGTERM);
-	poll(NULL, 0, 100);
+	(void)watch_drain(st, retry, begun + 1500);
 	late = try_stream(s, "/events?topic=a", "", 0);
-	watch_drain(st, retry, begun + patience(8000));
+	ck_assert_int_eq(watch_drain(st, retry, begun + patience(8000)), 0);
 	for (int i = 0; i < DRAINED; i++) {
-		/* Time left and one to five seconds. */
-		ck_assert_msg(retry[i] >= 1000 && retry[i] <= 8100, "retry %d",
-		    (int)retry[i]);
-		ck_assert_int_eq(st[i]->retry_ms, retry[i]);
+		comes_back_in_time(fmt("%d", i), begun, st[i], retry[i]);
+		soonest = retry[i] + st[i]->eof_ms < soonest ? retry[i] + st[i]->eof_ms :
+		    soonest;
+		latest = retry[i] + st[i]->eof_ms > latest ? retry[i] + st[i]->eof_ms :
+		    latest;
 		first = st[i]->eof_ms < first ? st[i]->eof_ms : first;
 		last = st[i]->eof_ms > last ? st[i]->eof_ms : last;
 	}
@@ -408,10 +422,15 @@ START_TEST(sigterm_drains_the_streams_and_exits_0)
 	    (int)(last - first));
 	ck_assert_msg(last - begun < patience(4000), "%d ms",
 	    (int)(last - begun));
+	ck_assert_msg(latest - soonest > 10000, "all come back within %d ms",
+	    (int)(latest - soonest));
 	/* Who comes meanwhile finds nobody, or is told to wait. */
 	if (late != NULL && stream_head(late, SOON)) {
 		ck_assert_int_eq(late->head.status, 200);
-		expect_close(late, "drain", SOON);
+		retry[0] = json_integer_value(json_object_get(
+		    expect_close(late, "drain", SOON), "retry"));
+		ck_assert_int_eq(stream_next(late, SOON) == NULL && late->eof, 1);
+		comes_back_in_time("late", begun, late, retry[0]);
 	}
 	ck_assert_int_eq(server_wait(s, 8000), 0);
 	server_restart(s);

@@ -99,8 +99,8 @@ set_up(void)
 	    .retry_ms = 3000, .stall_ms = 30000 };
 	struct http_conf pc = { .max_event_bytes = 1 << 16,
 	    .max_body_bytes = 1 << 20, .max_replay = 100,
-	    .max_connections = 200, .max_checks = 1, .retry_ms = 3000,
-	    .cors_origins = none, .trusted_proxies = none, .drain_ms = 1000 };
+	    .max_connections = 200, .max_checks = 1,
+	    .cors_origins = none, .trusted_proxies = none };
 	struct store_hooks hooks = { .committed = hub_publish };
 	socklen_t len = sizeof address;
 	char err[512] = "";

@@ -273,9 +273,8 @@ start(void)
 	    .queue_bytes = 1 << 17, .max_replay = 100, .heartbeat_ms = 15000,
 	    .retry_ms = 3000, .stall_ms = 30000, .admission.streams = 1000 };
 	struct http_conf pc = { .max_event_bytes = 4096, .max_body_bytes = 16384,
-	    .max_replay = 100, .max_connections = 100, .retry_ms = 3000,
-	    .cors_origins = origins, .trusted_proxies = proxies, .cookie = "fanfare_token",
-	    .drain_ms = 1000 };
+	    .max_replay = 100, .max_connections = 100,
+	    .cors_origins = origins, .trusted_proxies = proxies, .cookie = "fanfare_token" };
 	struct store_hooks hooks = { .committed = hub_publish };
 	struct hub *hub;
 	struct http *http;
