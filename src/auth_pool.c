@@ -44,7 +44,7 @@ struct auth_job {
 	bool		 ended;
 	bool		 no_keys;	/* they did not come */
 	TAILQ_ENTRY(auth_job) parked;	/* while it waits for keys */
-	int64_t		 parked_ms;	/* monotonic */
+	int64_t		 parked_ms;	/* monotonic; 0: it does not wait for keys */
 	/* fixed */
 	struct auth	*auth;		/* one reference */
 	const struct auth_issuer *issuer;	/* of it */
@@ -75,7 +75,7 @@ struct auth_pool {
 	pthread_t	 threads[THREADS_MAX];
 	unsigned int	 running;
 	TAILQ_HEAD(, auth_job) parked;	/* oldest first */
-	size_t		 n_parked[2];	/* by enum auth_use */
+	size_t		 n_parked[2];	/* who wait for them, by their job's use */
 };
 
 struct auth_pool *
@@ -101,6 +101,8 @@ auth_pool_new(const struct auth_pool_conf *c)
 		p->conf.threads = THREADS_MAX;
 	if (p->conf.max_waiting == 0)
 		p->conf.max_waiting = MAX_WAITING * (size_t)p->conf.threads;
+	if (p->conf.max_parked == 0)
+		p->conf.max_parked = p->conf.max_waiting;
 	(void)pthread_mutex_init(&p->lock, NULL);	/* cannot fail on Linux */
 	(void)pthread_cond_init(&p->more, NULL);
 	STAILQ_INIT(&p->queue[AUTH_PUBLISH]);
@@ -189,7 +191,8 @@ static void
 unpark(struct auth_pool *p, struct auth_job *j)
 {
 	TAILQ_REMOVE(&p->parked, j, parked);
-	p->n_parked[j->use]--;
+	j->parked_ms = 0;
+	p->n_parked[j->use] -= j->refs - 1;
 	metric_add(METRIC_AUTH_WAITING, -1);
 }
 
@@ -279,11 +282,10 @@ static int
 park(struct auth_pool *p, struct auth_job *j)
 {
 	/* Stopped by this thread, if at all. */
-	if (p->stopping || p->n_parked[j->use] >= p->conf.max_waiting)
+	if (p->stopping || p->n_parked[j->use] >= p->conf.max_parked)
 		return -1;
 	j->parked_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&p->parked, j, parked);
-	p->n_parked[j->use]++;
 	metric_add(METRIC_AUTH_WAITING, 1);
 	p->conf.fetch(p->conf.arg, j->issuer->source->url);
 	return 0;
@@ -322,6 +324,13 @@ fail:
 	return NULL;
 }
 
+/* One more for a job that is under way.  False: no room. */
+static bool
+may_join(const struct auth_pool *p, const struct auth_job *j)
+{
+	return j->parked_ms == 0 || p->n_parked[j->use] < p->conf.max_parked;
+}
+
 /* What came of it, for one who asks again. */
 static enum auth_ask
 outcome(const struct auth_job *j)
@@ -347,13 +356,18 @@ auth_pool_ask(struct auth_pool *p, struct auth *a, struct auth_credential cred,
 	auth_wait_fini(w);
 	if ((is = slow_issuer(a, cred, &t, hash)) == NULL)
 		return AUTH_ASK_NOW;
-	if ((j = map_get(a->jobs, hash, sizeof hash)) == NULL &&
-	    (j = job_begin(p, a, is, cred, use, auth_lacks_key(is, t.part[0]),
-	    hash)) == NULL) {
+	if ((j = map_get(a->jobs, hash, sizeof hash)) == NULL)
+		j = job_begin(p, a, is, cred, use, auth_lacks_key(is, t.part[0]),
+		    hash);
+	else if (!may_join(p, j))
+		j = NULL;
+	if (j == NULL) {
 		metric_add(METRIC_AUTH_BUSY, 1);
 		return AUTH_ASK_BUSY;
 	}
 	j->refs++;
+	if (j->parked_ms != 0)
+		p->n_parked[j->use]++;
 	w->job = j;
 	STAILQ_INSERT_TAIL(&j->waits, w, link);
 	return AUTH_ASK_LATER;

@@ -12,7 +12,8 @@
  * A token whose key is not there, but may come with the next fetch of its JWKS, waits
  * for that fetch: so an issuer may sign with a new key the moment it is published.  One
  * attempt that began after the token came decides; when it fails, or takes longer than
- * AUTH_POOL_KEYS_MS, nobody knows whether the token is good.
+ * AUTH_POOL_KEYS_MS, nobody knows whether the token is good.  Whoever waits for that
+ * holds a connection, and has not been vouched for: of them there are few.
  */
 #ifndef AUTH_POOL_H
 #define AUTH_POOL_H
@@ -31,6 +32,7 @@ struct auth_pool;
 struct auth_pool_conf {
 	unsigned int	 threads;	/* 0: one for each core but one */
 	size_t		 max_waiting;	/* tokens for each use; 0: 8,192 for each thread */
+	size_t		 max_parked;	/* who wait for keys, of each use; 0: max_waiting */
 	/* A worker's thread, or that of auth_pool_stop(): hand `m` to the owner, who
 	 * calls auth_job_end() with it. */
 	void		(*done)(void *arg, struct msg *m);

@@ -139,7 +139,8 @@ struct http *
 http_new(const struct http_conf *c, struct auth *auth)
 {
 	struct auth_pool_conf pc = { .done = judged, .fetch = fetch,
-	    .max_waiting = c->max_checks };
+	    .max_waiting = c->max_checks,
+	    .max_parked = c->max_connections / 8 };
 	struct auth_fetch_conf fc = { .done = fetched };
 	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = WATCH_MAIL };
 	struct http *h;

@@ -46,6 +46,13 @@ add_page_headers(struct request *rq, struct MHD_Response *r)
 		    "ETag, Retry-After, WWW-Authenticate");
 }
 
+/* Others wait at the door; however often a stranger asks, he is to queue with them. */
+static bool
+makes_way(const struct request *rq)
+{
+	return rq->listener->resting && !rq->has_id && !rq->link->known;
+}
+
 enum answer
 rq_answer(struct request *rq, unsigned int status, const char *type,
     struct buf *body, const char *const *headers)
@@ -82,7 +89,7 @@ rq_answer(struct request *rq, unsigned int status, const char *type,
 		(void)rq_add_headers(rq, r);
 	else
 		add_page_headers(rq, r);
-	if (rq->http->leaving || rq->last)
+	if (rq->http->leaving || rq->last || makes_way(rq))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (rq->deferring) {
 		rq->deferred = r;

@@ -31,7 +31,8 @@
 #define SLACK_MS	50		/* between the kernel's clock and ours */
 #define SLOW_BYTES	(32u << 20)	/* above it the oldest answers go */
 #define EVICT_MS	2000		/* slow ones are left alone for so long */
-#define EVICT_IDLE_MS	10000		/* and those between two requests */
+#define EVICT_IDLE_MS	10000		/* and those between two requests, */
+#define EVICT_STRANGER_MS 500		/* unless nothing good came on them yet */
 
 /* Bytes that the peer has acknowledged so far.  False: nobody knows. */
 static bool
@@ -257,9 +258,10 @@ deadline_evict(struct listener *l)
 		}
 	}
 	TAILQ_FOREACH(k, &l->http->links, next) {
-		if (now - k->since < EVICT_IDLE_MS)
+		if (now - k->since < EVICT_STRANGER_MS)
 			break;
-		if (k->listener == l && is_idle(k)) {
+		if (k->listener == l && (!k->known || now - k->since >= EVICT_IDLE_MS) &&
+		    is_idle(k)) {
 			cut(k);
 			if (--most == 0)
 				return;

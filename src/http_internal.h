@@ -84,6 +84,7 @@ struct link {
 	unsigned int	 requests;	/* begun on it */
 	size_t		 bytes;		/* of an answer that is large */
 	bool		 seen;		/* at_first is known */
+	bool		 known;		/* a good credential came on it */
 };
 TAILQ_HEAD(links, link);
 

@@ -69,6 +69,8 @@ refuse_busy(struct request *rq, const char *reason)
 	bool drain = rq->http->stopping;
 	const char *detail = drain ? "the server is restarting" : reason;
 
+	/* Nobody vouches for it, so it takes no room either. */
+	rq->last = true;
 	if (rq->route->run == subscribe_run)
 		return subscribe_refuse_load(rq, drain ? CLOSE_DRAIN :
 		    CLOSE_OVERLOAD, detail);

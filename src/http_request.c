@@ -102,6 +102,7 @@ request_end(void *cls, struct MHD_Connection *c, void **req,
 		return;
 	assert(!rq->waiting);
 	deadline_begin(rq, PHASE_NONE);
+	rq->link->known |= rq->has_id;
 	(void)handoff_end(&rq->handoff);
 	if (rq->stream != NULL) {		/* never passed on */
 		hub_leave(rq->http->conf.hub, &rq->stream->ask.guest);

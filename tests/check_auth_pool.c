@@ -444,6 +444,42 @@ START_TEST(browsers_that_wait_for_keys_take_no_room_from_publishers)
 }
 END_TEST
 
+START_TEST(one_token_on_many_connections_has_no_more_of_them_wait_for_keys)
+{
+	struct auth_conf c = { .house.jwks = "http://127.0.0.1:1/jwks" };
+	struct asker k[8] = { { .woken = 0 } };
+	char err[512] = "", *t = es256(K_EC, 1), *other = es256(K_EC, 2);
+	struct auth *a = auth_new(&c, err, sizeof err),
+	    *next = auth_new(&c, err, sizeof err);
+	int64_t busy = metric_get(METRIC_AUTH_BUSY);
+
+	ck_assert_msg(a != NULL && next != NULL, "%s", err);
+	open_pool(1, 2);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(ask(a, t, AUTH_SUBSCRIBE, &k[i]), i < 2 ?
+		    AUTH_ASK_LATER : AUTH_ASK_BUSY);
+	ck_assert_int_eq(ask(a, other, AUTH_SUBSCRIBE, &k[3]), AUTH_ASK_BUSY);
+	ck_assert_int_eq(metric_get(METRIC_AUTH_BUSY) - busy, 2);
+	/* With a reload they ask anew, and there is as much room as before. */
+	auth_pool_look(pool, next);
+	take_mail();
+	ck_assert_uint_eq(woken, 2);
+	for (int i = 4; i < 7; i++)
+		ck_assert_int_eq(ask(next, i == 4 ? other : t, AUTH_SUBSCRIBE, &k[i]),
+		    i < 6 ? AUTH_ASK_LATER : AUTH_ASK_BUSY);
+	auth_pool_stop(pool);
+	take_mail();
+	ck_assert_uint_eq(woken, 4);
+	for (int i = 0; i < 8; i++)
+		auth_wait_fini(&k[i].wait);
+	free(t);
+	free(other);
+	auth_free(a);
+	auth_free(next);
+	close_pool();
+}
+END_TEST
+
 START_TEST(publishers_and_subscribers_take_turns)
 {
 	struct auth *a = auth_with(publics[K_EC]);
@@ -683,6 +719,8 @@ suite(void)
 	tcase_add_test(tc, those_who_bring_the_same_token_share_one_check);
 	tcase_add_test(tc, beyond_its_limit_a_queue_takes_no_more);
 	tcase_add_test(tc, browsers_that_wait_for_keys_take_no_room_from_publishers);
+	tcase_add_test(tc,
+	    one_token_on_many_connections_has_no_more_of_them_wait_for_keys);
 	tcase_add_test(tc, publishers_and_subscribers_take_turns);
 	tcase_add_test(tc, times_are_judged_when_the_wait_is_over);
 	tcase_add_test(tc, after_a_reload_the_new_keys_judge);

@@ -183,6 +183,43 @@ START_TEST(unknown_kids_cost_the_endpoint_little_and_others_nothing)
 }
 END_TEST
 
+/* More of them than there is room for connections, each with a kid of its own or all with
+ * the same token; nobody can say yet that they are strangers. */
+START_TEST(R9_unknown_kids_hold_no_connections_that_a_publish_needs)
+{
+	enum { ASKING = 80 };
+	struct endpoint *e = endpoint(set_of(jwk(P256, "k", "")));
+	struct http *h[ASKING];
+	struct server *s;
+	int64_t began, took, longest = 0;
+	int i;
+
+	servers_limited(256);		/* an eighth of it: 32 */
+	s = server_with(e);
+	servers_limited(0);
+	ck_assert_int_eq(late_status_of(s, bearer(P256, "k", "https://idp", "ann")), 200);
+	e->mood = HANGS;
+	for (i = 0; i < ASKING; i++) {
+		h[i] = http_open(s);
+		ck_assert_int_eq(try_http_send(h[i], "GET", "/history?topic=a/1",
+		    bearer(P256, fmt("x%d", _i == 0 ? i : 0), "https://idp",
+		    fmt("%d", _i == 0 ? i : 0)), NULL, 0), 0);
+	}
+	for (i = 0; i < 10; i++) {
+		began = now_ms();
+		publish(s, "a/1", "x");
+		if ((took = now_ms() - began) > longest)
+			longest = took;
+	}
+	printf("%lld ms\n", (long long)longest);
+	ck_assert_int_lt(longest, patience(2000));
+	ck_assert_int_gt(server_metric(s, "auth_busy_total"), ASKING / 2);
+	for (i = 0; i < ASKING; i++)
+		http_close(h[i]);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 /* ---- an endpoint that is ill ---- */
 
 /* All at once: an endpoint that hangs must not keep others from being asked. */
@@ -403,6 +440,8 @@ suite(void)
 	tcase_add_loop_test(t,
 	    J6_a_key_that_is_withdrawn_ends_its_streams_and_no_others, 0, 2);
 	tcase_add_test(t, unknown_kids_cost_the_endpoint_little_and_others_nothing);
+	tcase_add_loop_test(t, R9_unknown_kids_hold_no_connections_that_a_publish_needs, 0,
+	    2);
 	tcase_add_test(t, O2_a_reload_takes_sections_away_and_brings_them);
 	t = harness_case(s, "ill", 120);
 	tcase_add_test(t, the_last_good_set_stays_while_endpoints_are_ill);
