@@ -254,7 +254,8 @@ class Stream {
 
 			try {
 				const after = this.cursor;
-				const page = await tab.history(this.topics, after ? { after, limit: 1000 } : { limit: 1 });
+				// The browser's cache asks with the ETag: nothing new costs a 304.
+				const page = await tab.history(this.topics, after ? { after, limit: 1000 } : { limit: 1 }, after && 'no-cache');
 
 				if (this.#polls !== mine)
 					return;
@@ -504,10 +505,10 @@ export class Fanfare {
 		return text;
 	}
 
-	async history(topics, parameters, fresh) {
+	// What a cache has kept begins where the log ended then, perhaps days ago.
+	async history(topics, parameters, cache = 'no-store', fresh = false) {
 		const token = await this.token(fresh);
-		// The browser's cache asks with the ETag: nothing new costs a 304.
-		const response = await fetch(this.address('history', { topic: topics, ...parameters }), { cache: 'no-cache',
+		const response = await fetch(this.address('history', { topic: topics, ...parameters }), { cache,
 			credentials: this.options.credentials ? 'include' : 'same-origin', signal: AbortSignal.timeout?.(FIRST_WORD_MS),
 			headers: token ? { authorization: `Bearer ${token}` } : {} });
 
@@ -516,7 +517,7 @@ export class Fanfare {
 		const { detail = response.statusText } = await response.json().catch(() => ({}));
 		if (response.status === 401 || response.status === 403)
 			if (!fresh && typeof this.options.token === 'function')
-				return this.history(topics, parameters, true);
+				return this.history(topics, parameters, cache, true);
 		if (response.status === 400 || response.status === 403)
 			throw Object.assign(Error(detail), { refused: true });
 		throw Error(`${response.status} ${detail}`);
@@ -727,13 +728,15 @@ export class Fanfare {
 	}
 
 	// What is behind its position, or the last events of its topics; then the stream.
-	async #begin(sub) {
+	async #begin(sub, wait = 0) {
 		const mine = sub.begins = {}, { parts, options } = sub;
 		const isMine = () => this.#subs.has(sub) && sub.begins === mine;
 		let after = parts[0].at;
 
 		sub.isBegun = true;
 		parts.forEach((part) => { part.n = null; });
+		if (wait > 0)
+			await sleep(wait);
 		for (let failures = 0; isMine();) {
 			try {
 				const page = await this.history(parts.map((part) => part.topic), after ? { after, limit: 1000 } : { replay: options.replay });
@@ -785,8 +788,12 @@ export class Fanfare {
 		if (isAnew(gap) || sub.options.replay)
 			sub.parts.forEach((part) => { part.at = null; });
 		guarded(sub.options.gap, gap);
-		if (sub.options.replay && this.#subs.has(sub))
-			this.#begin(sub);
+		if (!sub.options.replay || !this.#subs.has(sub))
+			return;
+		// Should each beginning end in a gap, not too often.
+		sub.misses = Date.now() - sub.missed < LONGEST_MS ? sub.misses + 1 : 0;
+		sub.missed = Date.now();
+		this.#begin(sub, sub.misses && backoff(sub.misses));
 	}
 
 	#say(state) {

@@ -1,0 +1,77 @@
+// following.mjs - where contrib/js/fanfare.js begins, what it is refused, and what it says
+// of it, in real browsers.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { CORS, between, follow, got, hears, isLive, numbers, open, state } from './client-page.mjs';
+import { BROWSERS, LIMIT, Server, finish, launch, sleep, until } from './harness.mjs';
+
+after(finish, LIMIT);
+
+// How often the page asked for what, by path.
+function asked(p) {
+	const counts = { '/events': 0, '/history': 0 };
+
+	p.on('request', (r) => counts[new URL(r.url()).pathname]++);
+	return counts;
+}
+
+for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
+	let browser;
+
+	before(async () => {
+		browser = await launch(name);
+	}, LIMIT);
+	after(() => browser.close(), LIMIT);
+
+	test('a position that the browser kept for days takes nobody back', LIMIT, async () => {
+		const s = await Server.make(`kept-${name}`, { options: [...CORS.options, '--stream.max_replay=200'] });
+		const begin = async (topic, options) => {
+			const p = await open(browser, s, {});
+			await follow(p, 'first', topic, options);
+			await isLive(p);
+			return p;
+		};
+		await s.publish('quiet', 'q');
+		const first = await begin('other');
+		await follow(first, 'q', 'quiet', { replay: 1 });
+		await hears(first, 'q', ['q']);
+		await first.close();
+		for (let i = 0; i < 5; i++)
+			await s.publish(numbers(1, 100).map((n) => ({ topic: 'busy', data: n })));
+		const p = await begin('busy');
+		const counts = asked(p);
+		await follow(p, 'q', 'quiet', { replay: 1 });
+		await hears(p, 'q', ['q']);
+		await sleep(2000);
+		assert.deepEqual(await p.evaluate(() => window.gaps), []);
+		assert.deepEqual(counts, { '/events': 1, '/history': 1 });
+		await s.publish('busy', 'on');
+		await hears(p, 'first', ['on']);
+		await p.close();
+		await s.kill();
+	});
+
+	test('positions that are too old again and again are not asked for in a fast loop', LIMIT, async () => {
+		const s = await Server.make(`old-${name}`, { options: [...CORS.options, '--stream.max_replay=20'] });
+		const { cursor } = await s.history('topic=quiet');
+		await s.publish(numbers(1, 50).map((n) => ({ topic: 'busy', data: n })));
+		// As a shared cache would.
+		const old = await between(s, (request, response, forward) => (!request.url.startsWith('/history') ? forward() :
+			response.writeHead(200, { 'access-control-allow-origin': '*' }).end(JSON.stringify({ events: [], cursor, gap: null }))));
+		const p = await open(browser, s);
+		await p.evaluate((at) => window.begin({}, at), old.origin);
+		await follow(p, 'busy', 'busy');
+		await isLive(p);
+		const counts = asked(p);
+		await follow(p, 'q', 'quiet', { replay: 1 });
+		await sleep(6000);
+		assert.ok(counts['/history'] > 1 && counts['/history'] < 15, JSON.stringify(counts));
+		assert.ok(counts['/events'] <= counts['/history'], JSON.stringify(counts));
+		await p.close();
+		await s.kill();
+	});
+
+	test('nothing went wrong in any page', LIMIT, () => {
+		assert.deepEqual(browser.failures, []);
+	});
+});
