@@ -96,8 +96,8 @@ export interface OnOptions {
 	replay?: number
 	/** Events are missing: clear what came from events; with `replay` they come anew. */
 	gap?: (gap: Gap) => void
-	/** The token does not allow these topics; the others go on. */
-	refused?: (detail: string) => void
+	/** The token does not allow this topic: called for each such one; the others go on. */
+	refused?: (detail: string, topic: string) => void
 }
 
 /** One connection to a server, for as many topics as the page wants. */

@@ -429,11 +429,11 @@ export class Fanfare {
 		this.#subs.add(sub);
 		this.#change();
 		return () => {
-			const places = sub.parts.map((part) => part.at);
+			const places = sub.parts.filter((part) => !part.isRefused).map((part) => part.at);
 
 			if (this.#subs.delete(sub))
 				this.#change();
-			return places.includes(null) ? undefined : places.reduce((a, b) => (later(a, b) ? b : a));
+			return places.includes(null) ? undefined : places.reduce((a, b) => (later(a, b) ? b : a), places[0]);
 		};
 	}
 
@@ -514,13 +514,11 @@ export class Fanfare {
 
 		if (response.ok)
 			return response.json();
-		const { detail = response.statusText } = await response.json().catch(() => ({}));
+		const { detail = response.statusText, topic } = await response.json().catch(() => ({}));
 		if (response.status === 401 || response.status === 403)
 			if (!fresh && typeof this.options.token === 'function')
 				return this.history(topics, parameters, cache, true);
-		if (response.status === 400 || response.status === 403)
-			throw Object.assign(Error(detail), { refused: true });
-		throw Error(`${response.status} ${detail}`);
+		throw Object.assign(Error(`${response.status} ${detail}`), response.status === 403 && { topic, detail });
 	}
 
 	// --- the other tabs ---
@@ -716,7 +714,7 @@ export class Fanfare {
 			return;
 		this.#version++;
 		this.#parts((part, sub) => {
-			if (!sub.isBegun || sub.isRefused)
+			if (!sub.isBegun || part.isRefused)
 				return;
 			topics.add(part.topic);
 			if (part.n === undefined) {
@@ -729,15 +727,18 @@ export class Fanfare {
 
 	// What is behind its position, or the last events of its topics; then the stream.
 	async #begin(sub, wait = 0) {
-		const mine = sub.begins = {}, { parts, options } = sub;
+		const mine = sub.begins = {}, { options } = sub;
 		const isMine = () => this.#subs.has(sub) && sub.begins === mine;
-		let after = parts[0].at;
+		let parts = sub.parts, after = parts[0].at;
 
 		sub.isBegun = true;
 		parts.forEach((part) => { part.n = null; });
 		if (wait > 0)
 			await sleep(wait);
 		for (let failures = 0; isMine();) {
+			parts = parts.filter((part) => !part.isRefused);
+			if (parts.length === 0)
+				return;
 			try {
 				const page = await this.history(parts.map((part) => part.topic), after ? { after, limit: 1000 } : { replay: options.replay });
 
@@ -761,9 +762,10 @@ export class Fanfare {
 				parts.forEach((part) => { part.n = undefined; });
 				return this.#want();
 			} catch (error) {
-				if (error.refused)
-					return isMine() && this.#refuse(sub, error.message);
-				await sleep(500 + backoff(failures++));
+				if (parts.some((part) => part.topic === error.topic))
+					this.#refuse(error.topic, error.detail);
+				else
+					await sleep(500 + backoff(failures++));
 			}
 		}
 	}
@@ -776,11 +778,13 @@ export class Fanfare {
 	}
 
 	// The stream and /history may both say so.
-	#refuse(sub, detail) {
-		if (sub.isRefused)
-			return;
-		sub.isRefused = true;
-		guarded(sub.options.refused, detail);
+	#refuse(topic, detail) {
+		this.#parts((part, sub) => {
+			if (part.topic !== topic || part.isRefused)
+				return;
+			part.isRefused = true;
+			guarded(sub.options.refused, detail, topic);
+		});
 		this.#change();
 	}
 
@@ -823,7 +827,7 @@ export class Fanfare {
 		this.#heard = Date.now();
 		if (t === 'event') {
 			for (const sub of [...this.#subs]) {
-				const parts = sub.isRefused ? [] : sub.parts.filter((part) => covers(part.topic, event.topic));
+				const parts = sub.parts.filter((part) => !part.isRefused && covers(part.topic, event.topic));
 
 				if (parts.some((part) => part.n === n && part.at !== null) &&
 				    parts.every((part) => part.at === null || later(event.id, part.at)))
@@ -867,9 +871,7 @@ export class Fanfare {
 			this.#leader = leader;
 			this.#want();
 		} else if (t === 'refused') {
-			for (const sub of [...this.#subs])
-				if (!sub.isRefused && sub.parts.some((part) => part.topic === message.topic))
-					this.#refuse(sub, message.detail);
+			this.#refuse(message.topic, message.detail);
 		} else if (t === 'state')
 			this.#say(message.state);
 	}

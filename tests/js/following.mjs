@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { CORS, between, follow, got, hears, isLive, numbers, open, state } from './client-page.mjs';
-import { BROWSERS, LIMIT, Server, finish, launch, sleep, until } from './harness.mjs';
+import { BROWSERS, LIMIT, Server, finish, launch, mint, sleep, until } from './harness.mjs';
 
 after(finish, LIMIT);
 
@@ -67,6 +67,27 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await sleep(6000);
 		assert.ok(counts['/history'] > 1 && counts['/history'] < 15, JSON.stringify(counts));
 		assert.ok(counts['/events'] <= counts['/history'], JSON.stringify(counts));
+		await p.close();
+		await s.kill();
+	});
+
+	test('a topic that the token does not allow is refused alone, also in a list', LIMIT, async () => {
+		const s = await Server.make(`list-${name}`, { ...CORS, isPublic: false,
+			options: [...CORS.options, '--topics.authenticated=user/{sub}/**'] });
+		const p = await open(browser, s, { text: mint({ sub: '9' }) });
+		const topics = ['user/8/a', 'user/9/a', 'user/8/b', 'user/9/b'];
+		await s.publish('user/9/a', 'old');
+		await follow(p, 'new', topics);
+		await follow(p, 'all', topics, { replay: 1 });
+		await isLive(p);
+		await hears(p, 'all', ['old']);
+		await until('both are told of both', async () => (await p.evaluate(() => window.refused)).length === 4);
+		await s.publish('user/9/b', 'in');
+		await hears(p, 'all', ['old', 'in']);
+		await hears(p, 'new', ['in']);
+		for (const n of ['new', 'all'])
+			assert.equal((await p.evaluate(() => window.refused)).filter((r) => r.startsWith(n) && /user\/8\/[ab]/.test(r)).length, 2);
+		assert.match(await p.evaluate(() => window.stops.all()), /-2$/, 'where to go on');
 		await p.close();
 		await s.kill();
 	});
