@@ -69,11 +69,14 @@ export interface Options {
 	token?: Token | (() => Token | Promise<Token>)
 	/** Send cookies to a server of another origin.  Then tabs share only with `user`. */
 	credentials?: boolean
-	/** Who is signed in, where a cookie says so and no token: tabs of two do not share. */
+	/** Who is signed in, where no token's `sub` says it: tabs of two do not share. */
 	user?: string | null
 	/**
-	 * Share one stream among all tabs of this browser whose tokens say the same (but for
-	 * their times).  Without the Web Locks API each tab has its own.  Default true.
+	 * Share one stream among all tabs of this browser whose tokens have the same `iss`
+	 * and `sub` (without those: the same `user`; else the same claims but for times).
+	 * A tab that wants a topic that the others' token does not open, and its own does,
+	 * has a stream of its own meanwhile.  Without the Web Locks API each tab has its
+	 * own.  Default true.
 	 */
 	shared?: boolean
 	/** Milliseconds between polls while no stream comes through (5000); 0: never poll. */
@@ -122,7 +125,7 @@ export class Fanfare {
 
 	/**
 	 * The end: this tab hears nothing more.  As part of logging out, `everywhere`: nor
-	 * does any tab that shares the stream.
+	 * does any other tab of the same user (`shared` says who that is).
 	 */
 	close(options?: { everywhere?: boolean }): void
 }

@@ -54,15 +54,17 @@ function check(topics, handlers, { after, replay }) {
 		throw TypeError('fanfare: replay: a number up to 1,000');
 }
 
-// What a token says but for what each one has of its own: tabs for which that is equal
-// share a stream.
-function claimsOf(token) {
+// Whose a token is, and its end.  Tabs of the same user are company, whatever their tokens
+// grant; where nobody says who that is, those whose tokens say the same but for what each
+// one has of its own.
+function ownerOf(token, user) {
 	try {
-		const { iat, exp, nbf, jti, nonce, auth_time, at_hash, uti, aio, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+		const { iat, exp, nbf, jti, nonce, auth_time, at_hash, uti, aio, fva, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+		const { iss, sub } = rest;
 
-		return [JSON.stringify(rest), exp * 1000];
+		return [JSON.stringify(sub !== undefined ? [iss, sub] : user ?? rest), exp * 1000];
 	} catch {
-		return [token ?? ''];
+		return [JSON.stringify(user ?? token ?? '')];
 	}
 }
 
@@ -407,7 +409,8 @@ export class Fanfare {
 	#planned;
 	#over;
 	#moves = 0;		// to other tabs' company, since it was live
-	#held;			// the token in use, its claims, its end, and when it came
+	#own = new Set();	// topics that the company's token does not open, and this tab's may
+	#held;			// the token in use, whose it is, its end, and when it came
 	#asked;			// a token on its way
 	#leader;
 	#heard = 0;
@@ -490,14 +493,15 @@ export class Fanfare {
 		const text = await this.#asked;
 		if (text && typeof text !== 'string')
 			throw TypeError(`the token function gave no string but ${JSON.stringify(text)}`);
-		const [claims, end] = claimsOf(text);
-		const isOther = held && held.claims !== claims;
+		const [owner, end] = ownerOf(text, this.options.user);
+		const isOther = held && held.owner !== owner;
 
-		this.#held = { text, claims, end, at: Date.now() };
+		this.#held = { text, owner, end, at: Date.now() };
 		if (isOther && this.#session?.name) {
 			// Not the company of those tabs any more.  Should each token be another, not
 			// too often.
 			this.#leave();
+			this.#own.clear();
 			this.#say({ ...this.state, status: 'reconnecting' });
 			sleep(this.#moves > 0 ? backoff(this.#moves) : 0).then(() => this.#change());
 			this.#moves++;
@@ -543,23 +547,35 @@ export class Fanfare {
 		if (this.#session !== session)
 			return;
 		// A cookie does not say whose it is.
-		if (!shared || !locks || !globalThis.BroadcastChannel || (credentials && user === undefined))
+		if (!globalThis.BroadcastChannel || (credentials && user === undefined))
 			return this.#lead(session);
-		// Held before anybody is told of this tab: when it is free, the tab is gone.
-		const isAlone = await new Promise((done) => {
-			locks.request(session.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
-		});
-		if (this.#session !== session)
-			return session.gone?.();
-		if (isAlone)
-			return this.#lead(session);		// a page without an origin of its own
-		session.name = `fanfare ${this.#base} ${JSON.stringify([user, claimsOf(this.#held?.text ?? this.options.token)[0]])}`;
-		const { held } = await locks.query();
-		if (this.#session !== session)
-			return;
-		session.isFirst = !held.some((lock) => lock.name === session.name);
-		session.channel = new BroadcastChannel(session.name);
-		session.channel.onmessage = ({ data }) => (data.from ? session.engine?.hear(data) : this.#hear(data));
+		// The number: of what is said there, which tabs with another fanfare.js may not know.
+		const name = `fanfare 1 ${this.#base} ${ownerOf(this.#held?.text ?? this.options.token, user)[0]}`;
+		session.isAlone = !shared || !locks || this.#own.size > 0;
+		if (!session.isAlone) {
+			// Held before anybody is told of this tab: when it is free, the tab is gone.
+			const isLost = await new Promise((done) => {
+				locks.request(session.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
+			});
+			if (this.#session !== session)
+				return session.gone?.();
+			if (isLost)
+				return this.#lead(session);		// a page without an origin of its own
+			const { held } = await locks.query();
+			if (this.#session !== session)
+				return;
+			session.isFirst = !held.some((lock) => lock.name === name);
+		}
+		session.name = name;
+		session.channel = new BroadcastChannel(name);
+		session.channel.onmessage = ({ data }) => {
+			if (data.t === 'left')
+				this.close();
+			else if (!session.isAlone)
+				(data.from ? session.engine?.hear(data) : this.#hear(data));
+		};
+		if (session.isAlone)
+			return this.#lead(session);
 		this.#queue(session, false);
 		this.#start();
 		session.timer = setInterval(() => this.#probe(), BEAT_MS);
@@ -590,7 +606,8 @@ export class Fanfare {
 			if (this.#session !== session || session.engine !== engine)
 				return;
 			message.leader = session.id;
-			session.channel?.postMessage(message);
+			if (!session.isAlone)
+				session.channel?.postMessage(message);
 			this.#hear(message);
 		});
 		engine.send({ t: 'lead' });
@@ -684,6 +701,14 @@ export class Fanfare {
 			this.#planned = false;
 			if (this.#over)
 				return;
+			if (this.#own.size > 0) {
+				let isAlone = false;
+				this.#parts((part) => { isAlone ||= this.#own.has(part.topic) && !part.isRefused; });
+				if (!isAlone) {
+					this.#own.clear();
+					this.#leave();
+				}
+			}
 			if (!this.#session && this.#subs.size > 0)
 				this.#join();
 			else
@@ -815,8 +840,6 @@ export class Fanfare {
 	#hear(message) {
 		const { t, n, event, id, leader } = message;
 
-		if (t === 'left')
-			return this.close();
 		// Who leads is for the lock to say; should this tab have lost it, it is told.
 		if (!this.#session || (this.#session.engine && leader !== this.#session.id))
 			return;
@@ -871,7 +894,15 @@ export class Fanfare {
 			this.#leader = leader;
 			this.#want();
 		} else if (t === 'refused') {
-			this.#refuse(message.topic, message.detail);
+			let isWanted = false;
+
+			this.#parts((part) => { isWanted ||= part.topic === message.topic && !part.isRefused; });
+			if (!isWanted || leader === this.#session.id || !this.options.token)
+				return this.#refuse(message.topic, message.detail);
+			// With another tab's token.  This one's may open it: on a stream of its own.
+			this.#own.add(message.topic);
+			this.#leave();
+			this.#change();
 		} else if (t === 'state')
 			this.#say(message.state);
 	}
