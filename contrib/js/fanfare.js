@@ -342,7 +342,7 @@ class Engine {
 		for (const topic of union) {
 			if (streamOf(topic))
 				continue;
-			let s = this.streams.find((o) => o.topics.length < TOPICS && this.tab.stream([...o.topics, topic]).length < ADDRESS);
+			let s = this.streams.find((o) => this.tab.fits([...o.topics, topic]));
 			if (!s)
 				this.streams.push(s = new Stream(this, `${this.id}.${this.#made++}`));
 			s.topics.push(topic);
@@ -474,9 +474,14 @@ export class Fanfare {
 		return url.href;
 	}
 
-	stream(topics, token = this.#held?.text, after = undefined) {
+	stream(topics, token, after) {
 		return this.address('events', { topic: topics, after, token,
 			format: 'envelope', heartbeat: 'event', errors: 'event' });
+	}
+
+	// Into one address.  A token is as long as it is, with one topic or many.
+	fits(topics) {
+		return topics.length <= TOPICS && this.stream(topics).length < ADDRESS;
 	}
 
 	async token(fresh) {

@@ -2,8 +2,8 @@
 // of it, in real browsers.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { CORS, between, follow, got, hears, isLive, numbers, open, state } from './client-page.mjs';
-import { BROWSERS, LIMIT, Server, finish, launch, mint, sleep, until } from './harness.mjs';
+import { CORS, between, follow, got, hears, isLive, numbers, open, page, state } from './client-page.mjs';
+import { BROWSERS, LIMIT, Server, finish, launch, mint, site, sleep, until } from './harness.mjs';
 
 after(finish, LIMIT);
 
@@ -91,6 +91,19 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await p.close();
 		await s.kill();
 	});
+
+	test('a token of 4 kB makes no stream of its own of each topic', LIMIT, async () => {
+		const s = await Server.make(`long-${name}`, { ...CORS, isPublic: false, options: [...CORS.options, '--topics.authenticated=user/{sub}/**'] });
+		const w = await site({ '/': page, '/token': (_, response) => { response.end(mint({ sub: '9', pad: 'x'.repeat(2900) })); } });
+		const p = await open(browser, s, { token: '/token' }, w);
+		for (const n of numbers(1, 8))
+			await follow(p, `n${n}`, `user/9/${n}`);
+		await isLive(p);
+		assert.equal(await s.streams(), 1);
+		await p.close();
+		await s.kill();
+	});
+
 
 	test('nothing went wrong in any page', LIMIT, () => {
 		assert.deepEqual(browser.failures, []);
