@@ -49,11 +49,12 @@ export interface State {
 	/**
 	 * Why it is not live.  The server's words: 'expired' | 'revoked' | 'unauthorized' |
 	 * 'forbidden' | 'overload' | 'drain'.  Ours: 'lost' (the connection broke), 'refused'
-	 * (an answer other than a stream), 'silent' (no heartbeat came), 'token' (the token
-	 * function failed), 'left' (close() was called).
+	 * (an answer other than a stream; in Firefox also none), 'silent' (no heartbeat came),
+	 * 'token' (the token function failed), 'history' (a handler begins in the past, and
+	 * /history fails; the others go on), 'left' (close() was called).
 	 */
 	readonly reason?: 'expired' | 'revoked' | 'unauthorized' | 'forbidden' | 'overload' | 'drain' |
-		'lost' | 'refused' | 'silent' | 'token' | 'left'
+		'lost' | 'refused' | 'silent' | 'token' | 'history' | 'left'
 	/** In words, for a log. */
 	readonly detail?: string
 }

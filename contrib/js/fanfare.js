@@ -402,6 +402,7 @@ class Engine {
 export class Fanfare {
 	state = Object.freeze({ status: 'connecting' });
 	#base;
+	#told = this.state;	// of the streams; the handlers' own may be worse
 	#subs = new Set();
 	#watchers = new Set();
 	#session;
@@ -516,14 +517,28 @@ export class Fanfare {
 
 	// What a cache has kept begins where the log ended then, perhaps days ago.
 	async history(topics, parameters, cache = 'no-store', fresh = false) {
-		const token = await this.token(fresh);
+		const token = await this.token(fresh), stop = new AbortController();
+		let timer;
+		const watch = () => {
+			clearTimeout(timer);
+			timer = setTimeout(() => stop.abort(Error(`nothing came for ${FIRST_WORD_MS} ms`)), FIRST_WORD_MS);
+		};
+
+		watch();
 		const response = await fetch(this.address('history', { topic: topics, ...parameters }), { cache,
-			credentials: this.options.credentials ? 'include' : 'same-origin', signal: AbortSignal.timeout?.(FIRST_WORD_MS),
-			headers: token ? { authorization: `Bearer ${token}` } : {} });
+			credentials: this.options.credentials ? 'include' : 'same-origin', signal: stop.signal,
+			headers: token ? { authorization: `Bearer ${token}` } : {} }).finally(() => clearTimeout(timer));
+		// However long it takes, as long as it comes.
+		const body = new Response(response.body?.pipeThrough(new TransformStream({
+			transform(bytes, onward) {
+				watch();
+				onward.enqueue(bytes);
+			},
+		}))).json().finally(() => clearTimeout(timer));
 
 		if (response.ok)
-			return response.json();
-		const { detail = response.statusText, topic } = await response.json().catch(() => ({}));
+			return body;
+		const { detail = response.statusText, topic } = await body.catch(() => ({}));
 		if (response.status === 401 || response.status === 403)
 			if (!fresh && typeof this.options.token === 'function')
 				return this.history(topics, parameters, cache, true);
@@ -757,47 +772,76 @@ export class Fanfare {
 
 	// What is behind its position, or the last events of its topics; then the stream.
 	async #begin(sub, wait = 0) {
-		const mine = sub.begins = {}, { options } = sub;
+		const mine = sub.begins = {}, { parts, options } = sub;
 		const isMine = () => this.#subs.has(sub) && sub.begins === mine;
-		let parts = sub.parts, after = parts[0].at;
+		let groups = this.#groups(parts), given = new Set(), failures = 0;
 
 		sub.isBegun = true;
 		parts.forEach((part) => { part.n = null; });
 		if (wait > 0)
 			await sleep(wait);
-		for (let failures = 0; isMine();) {
-			parts = parts.filter((part) => !part.isRefused);
-			if (parts.length === 0)
-				return;
-			try {
-				const page = await this.history(parts.map((part) => part.topic), after ? { after, limit: 1000 } : { replay: options.replay });
-
-				if (!isMine())
-					return;
-				if (page.gap) {
-					guarded(options.gap, page.gap);
-					if (options.replay && after) {
-						after = null;
-						continue;
-					}
-				}
-				// After a gap like that they are the newest of all, not what follows.
-				if (!page.gap || page.gap.reason === 'expired' || !after)
-					page.events.forEach((event) => this.#give(sub, event));
-				parts.forEach((part) => { part.at = page.cursor; });
-				if (after && !page.gap && page.events.at(-1)?.id === page.cursor) {
-					after = page.cursor;		// there may be more
-					continue;
-				}
+		while (isMine()) {
+			groups.forEach((group) => { group.parts = group.parts.filter((part) => !part.isRefused); });
+			groups = groups.filter((group) => group.parts.length > 0);
+			if (groups.length === 0) {
 				parts.forEach((part) => { part.n = undefined; });
 				return this.#want();
-			} catch (error) {
-				if (parts.some((part) => part.topic === error.topic))
-					this.#refuse(error.topic, error.detail);
-				else
-					await sleep(500 + backoff(failures++));
 			}
+			const group = groups.find(({ page }) => !page);
+			if (group) {
+				const { at } = group.parts[0];
+
+				try {
+					group.page = await this.history(group.parts.map((part) => part.topic), at ? { after: at, limit: 1000 } : { replay: options.replay });
+					sub.fault = undefined;
+				} catch (error) {
+					if (group.parts.some((part) => part.topic === error.topic)) {
+						this.#refuse(error.topic, error.detail);
+						continue;
+					}
+					sub.fault = error.message;
+					this.#say(this.#told);
+					await sleep(500 + backoff(failures++));
+				}
+				continue;
+			}
+			// Told before anything of any group is given: the page clears what it has.
+			const gap = groups.find(({ page }) => page.gap)?.page.gap;
+			if (gap)
+				guarded(options.gap, gap);
+			if (gap && options.replay) {
+				parts.forEach((part) => { part.at = null; });
+				groups = this.#groups(parts);
+				given = new Set();
+				continue;
+			}
+			// After another gap they are the newest of all, not what follows.
+			groups.flatMap(({ page }) => (!page.gap || page.gap.reason === 'expired' ? page.events : []))
+				.sort((a, b) => seq(a.id) - seq(b.id))
+				.forEach((event) => given.has(event.id) || (given.add(event.id), this.#give(sub, event)));
+			groups = groups.filter((one) => {
+				const { page, parts: [{ at }] } = one;
+
+				one.page = undefined;
+				one.parts.forEach((part) => { part.at = page.cursor; });
+				return at && !page.gap && page.events.at(-1)?.id === page.cursor;	// there may be more
+			});
 		}
+	}
+
+	// For one request each.
+	#groups(parts) {
+		const groups = [];
+
+		for (const part of parts) {
+			const last = groups.at(-1);
+
+			if (last && this.fits([...last.parts, part].map(({ topic }) => topic)))
+				last.parts.push(part);
+			else
+				groups.push({ parts: [part] });
+		}
+		return groups;
 	}
 
 	#give(sub, event) {
@@ -832,9 +876,14 @@ export class Fanfare {
 
 	#say(state) {
 		const { status, reason, detail } = this.state;
+		const late = [...this.#subs].find((sub) => sub.fault);
 
-		if (state.status === 'live')
+		this.#told = state;
+		if (state.status === 'live') {
 			this.#moves = 0;
+			if (late)
+				state = { status: status === 'connecting' ? status : 'reconnecting', reason: 'history', detail: late.fault };
+		}
 		if (state.status === status && state.reason === reason && state.detail === detail)
 			return;
 		this.state = Object.freeze({ ...state });

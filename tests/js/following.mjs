@@ -92,6 +92,43 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await s.kill();
 	});
 
+	test('a list of 120 topics begins in the past too, and each event comes once', LIMIT, async () => {
+		const s = await Server.make(`list-120-${name}`, CORS);
+		const list = [...numbers(1, 120).map((n) => `many/${n}`), `long/${'x'.repeat(900)}`, `long/${'y'.repeat(900)}`, 'many/*'];
+		const { cursor } = await s.history('topic=many/1');
+		await s.publish(numbers(1, 120).map((n) => ({ topic: `many/${n}`, data: n })));
+		const p = await open(browser, s, {});
+		await follow(p, 'replay', list, { replay: 1 });
+		await hears(p, 'replay', numbers(1, 120));
+		await isLive(p);
+		await follow(p, 'after', list, { after: cursor });
+		await hears(p, 'after', numbers(1, 120));
+		await s.publish(numbers(121, 125).map((n) => ({ topic: `many/${n - 120}`, data: n })));
+		for (const n of ['replay', 'after'])
+			await hears(p, n, numbers(1, 125));
+		assert.deepEqual(await p.evaluate(() => [window.refused, window.gaps]), [[], []]);
+		await p.close();
+		await s.kill();
+	});
+
+	test('a gap in one part of a long list is told once, before anything is given', LIMIT, async () => {
+		const s = await Server.make(`list-gap-${name}`, { options: [...CORS.options, '--stream.max_replay=40'] });
+		const p = await open(browser, s, {});
+		await follow(p, 'first', 'other');
+		await isLive(p);
+		const { cursor } = await s.history('topic=many/1');
+		await s.publish('many/1', 'a');
+		await s.publish(numbers(1, 50).map(() => ({ topic: 'many/100', data: 'b' })));
+		await p.evaluate((topics, after) => {
+			window.told = [];
+			live.on(topics, (e) => told.push(e.data), { after, replay: 2, gap: (g) => told.push(g.reason) });
+		}, numbers(1, 120).map((n) => `many/${n}`), cursor);
+		await until('all of it', async () => (await p.evaluate(() => window.told)).length === 4);
+		assert.deepEqual(await p.evaluate(() => window.told), ['too_far', 'a', 'b', 'b']);
+		await p.close();
+		await s.kill();
+	});
+
 	test('a token of 4 kB makes no stream of its own of each topic', LIMIT, async () => {
 		const s = await Server.make(`long-${name}`, { ...CORS, isPublic: false, options: [...CORS.options, '--topics.authenticated=user/{sub}/**'] });
 		const w = await site({ '/': page, '/token': (_, response) => { response.end(mint({ sub: '9', pad: 'x'.repeat(2900) })); } });
@@ -104,6 +141,56 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await s.kill();
 	});
 
+	test('a /history that takes longer than ten seconds is waited for while it comes', LIMIT, async () => {
+		const s = await Server.make(`slow-${name}`, CORS);
+		let times = 0;
+		await s.publish(numbers(1, 30).map((n) => ({ topic: 'slow', data: n })));
+		const slow = await between(s, async (request, response, forward) => {
+			if (!request.url.startsWith('/history'))
+				return forward();
+			times++;
+			const text = await fetch(`${s.origin}${request.url}`).then((r) => r.text());
+			response.writeHead(200, { 'access-control-allow-origin': '*' });
+			for (let i = 0; i < 24 && !response.destroyed; i++) {
+				response.write(text.slice(i * text.length / 24, (i + 1) * text.length / 24));
+				await sleep(500);
+			}
+			response.end();
+		});
+		const p = await open(browser, s);
+		await p.evaluate((at) => window.begin({}, at), slow.origin);
+		await follow(p, 'n', 'slow', { replay: 30 });
+		await hears(p, 'n', numbers(1, 30));
+		assert.equal(times, 1);
+		await isLive(p);
+		await s.publish('slow', 31);
+		await hears(p, 'n', numbers(1, 31));
+		await p.close();
+		await s.kill();
+	});
+
+	test('a /history that fails is told, and only who begins in the past waits for it', LIMIT, async () => {
+		const s = await Server.make(`fails-${name}`, CORS);
+		let fails = true;
+		await s.publish('f', 1);
+		const proxy = await between(s, (request, response, forward) => (!fails || !request.url.startsWith('/history') ? forward() :
+			response.writeHead(503, { 'access-control-allow-origin': '*' }).end()));
+		const p = await open(browser, s);
+		await p.evaluate((at) => window.begin({}, at), proxy.origin);
+		await follow(p, 'plain', 'f');
+		await isLive(p);
+		await follow(p, 'past', 'f', { replay: 1 });
+		await until('it is told', async () => (await state(p)).reason === 'history');
+		assert.match((await state(p)).detail, /503/);
+		await s.publish('f', 2);
+		await hears(p, 'plain', [2]);
+		assert.deepEqual(await got(p, 'past'), []);
+		fails = false;
+		await isLive(p);
+		await hears(p, 'past', [2]);
+		await p.close();
+		await s.kill();
+	});
 
 	test('nothing went wrong in any page', LIMIT, () => {
 		assert.deepEqual(browser.failures, []);
