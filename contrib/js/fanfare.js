@@ -120,7 +120,11 @@ class Stream {
 		hear('fanfare.ping', (_, id) => this.#at(id));
 		hear('fanfare.gap', (gap) => this.#gap(gap));
 		hear('fanfare.expiring', () => this.#engine.renew());
-		hear('fanfare.close', (why) => this.#closed(why, fresh));
+		let told;		// by the server, before it ends this one
+		hear('fanfare.close', (why) => {
+			told = why;
+			this.#closed(why, fresh);
+		});
 		hear('fanfare.live', ({ heartbeat }, id) => {
 			this.#beat = heartbeat ?? BEAT_MS;
 			this.#failures = this.#retry = 0;
@@ -131,8 +135,9 @@ class Stream {
 		});
 		es.onerror = () => {
 			if (es.readyState === 2)
-				return this.#fail('refused', 'the answer was not a stream');
-			this.#failed(this.state.reason ?? 'lost');
+				return this.#fail('refused', 'no stream: another answer, or none');
+			this.#failed(told?.reason ?? 'lost', told?.detail);
+			told = undefined;
 			this.#watch(FIRST_WORD_MS + this.#retry);
 		};
 	}
@@ -167,6 +172,10 @@ class Stream {
 		return this.#anew || this.#isBehind ? undefined : this.cursor;
 	}
 
+	get #broken() {
+		return this.#wasLive ? 'reconnecting' : 'connecting';
+	}
+
 	#alive() {
 		this.#heard = Date.now();
 		this.#watch(this.#engine.tab.options.silence ?? 3 * this.#beat);
@@ -188,7 +197,7 @@ class Stream {
 	}
 
 	#failed(reason, detail) {
-		this.#say(this.#polls?.works ? 'polling' : this.#wasLive ? 'reconnecting' : 'connecting', reason, detail);
+		this.#say(this.#polls?.works ? 'polling' : this.#broken, reason, detail);
 		// A watcher may have closed it just now.
 		if (!this.#over && ++this.#failures > 1 && !this.#polls && this.#engine.tab.options.poll !== 0 && /lost|refused|silent/.test(reason))
 			this.#poll(this.#polls = {});
@@ -207,7 +216,7 @@ class Stream {
 
 		if (reason === 'drain' || reason === 'overload') {
 			this.#retry = retry;		// EventSource comes back by itself
-			return this.#say('reconnecting', reason, detail);
+			return this.#say(this.#broken, reason, detail);
 		}
 		if ((typeof options.token !== 'function' && !options.credentials) || (reason === 'forbidden' && isFresh && this.#suspect === topic)) {
 			if (reason !== 'forbidden' || topic === undefined)
@@ -276,7 +285,7 @@ class Stream {
 				if (this.#polls !== mine)
 					return;
 				mine.works = false;
-				this.#say(this.#wasLive ? 'reconnecting' : 'connecting', this.state.reason, error.message);
+				this.#say(this.#broken, this.state.reason, error.message);
 			}
 			await sleep(wait);
 		}

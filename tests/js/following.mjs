@@ -192,6 +192,44 @@ for (const name of BROWSERS) describe(name, { timeout: 300000 }, () => {
 		await s.kill();
 	});
 
+	test('the reason is what is so now: a token function that failed and works again is none', LIMIT, async () => {
+		const s = await Server.make(`reason-${name}`, { ...CORS, isPublic: false, options: [...CORS.options, '--topics.authenticated=user/{sub}/**'] });
+		let fails = false;
+		const w = await site({ '/': page, '/token': (_, response) => {
+			response.writeHead(fails ? 500 : 200).end(mint({ sub: '9', exp: Math.floor(Date.now() / 1000) + (fails === false ? 3 : 600) }));
+		} });
+		const p = await open(browser, s, { token: '/token', poll: 300 }, w);
+		await follow(p, 'n', 'user/9/n');
+		await isLive(p);
+		fails = true;
+		await until('it is told', async () => (await state(p)).reason === 'token');
+		await s.kill();
+		fails = undefined;
+		await until('the server is the reason', async () => /^(lost|refused)$/.test((await state(p)).reason));
+		await s.start();
+		await isLive(p);
+		await p.close();
+		await s.kill();
+	});
+
+	test('an overloaded server is told with its words, and never live is not yet reconnecting', LIMIT, async () => {
+		const s = await Server.make(`full-${name}`, { options: [...CORS.options, '--server.max_streams_per_ip=1'] });
+		const first = await open(browser, s, {});
+		await follow(first, 'n', 'full');
+		await isLive(first);
+		const p = await open(browser, s, { shared: false });
+		await p.evaluate(() => { window.said = []; live.watch(({ reason, detail }) => said.push([reason, detail])); });
+		await follow(p, 'n', 'full');
+		await until('it is told', async () => (await state(p)).reason === 'overload');
+		await sleep(500);
+		assert.deepEqual([...new Set(await p.evaluate(() => window.states))], ['connecting overload']);
+		for (const [reason, detail] of await p.evaluate(() => window.said))
+			assert.match(`${reason}: ${detail}`, /^overload: .* /);
+		await first.close();
+		await p.close();
+		await s.kill();
+	});
+
 	test('nothing went wrong in any page', LIMIT, () => {
 		assert.deepEqual(browser.failures, []);
 	});
