@@ -49,11 +49,12 @@ export interface State {
 	/**
 	 * Why it is not live.  The server's words: 'expired' | 'revoked' | 'unauthorized' |
 	 * 'forbidden' | 'overload' | 'drain'.  Ours: 'lost' (the connection broke), 'refused'
-	 * (an answer other than a stream), 'silent' (no heartbeat came), 'token' (the token
-	 * function failed), 'left' (close() was called).
+	 * (an answer other than a stream; in Firefox also none), 'silent' (no heartbeat came),
+	 * 'token' (the token function failed), 'history' (a handler begins in the past, and
+	 * /history fails; the others go on), 'left' (close() was called).
 	 */
 	readonly reason?: 'expired' | 'revoked' | 'unauthorized' | 'forbidden' | 'overload' | 'drain' |
-		'lost' | 'refused' | 'silent' | 'token' | 'left'
+		'lost' | 'refused' | 'silent' | 'token' | 'history' | 'left'
 	/** In words, for a log. */
 	readonly detail?: string
 }
@@ -69,11 +70,14 @@ export interface Options {
 	token?: Token | (() => Token | Promise<Token>)
 	/** Send cookies to a server of another origin.  Then tabs share only with `user`. */
 	credentials?: boolean
-	/** Who is signed in, where a cookie says so and no token: tabs of two do not share. */
+	/** Who is signed in, where no token's `sub` says it: tabs of two do not share. */
 	user?: string | null
 	/**
-	 * Share one stream among all tabs of this browser whose tokens say the same (but for
-	 * their times).  Without the Web Locks API each tab has its own.  Default true.
+	 * Share one stream among all tabs of this browser whose tokens have the same `iss`
+	 * and `sub` (without those: the same `user`; else the same claims but for times).
+	 * A tab that wants a topic that the others' token does not open, and its own does,
+	 * has a stream of its own meanwhile.  Without the Web Locks API each tab has its
+	 * own.  Default true.
 	 */
 	shared?: boolean
 	/** Milliseconds between polls while no stream comes through (5000); 0: never poll. */
@@ -100,8 +104,8 @@ export interface OnOptions {
 	replay?: number
 	/** Events are missing: clear what came from events; with `replay` they come anew. */
 	gap?: (gap: Gap) => void
-	/** The token does not allow these topics; the others go on. */
-	refused?: (detail: string) => void
+	/** The token does not allow this topic: called for each such one; the others go on. */
+	refused?: (detail: string, topic: string) => void
 }
 
 /** One connection to a server, for as many topics as the page wants. */
@@ -126,7 +130,7 @@ export class Fanfare {
 
 	/**
 	 * The end: this tab hears nothing more.  As part of logging out, `everywhere`: nor
-	 * does any tab that shares the stream.
+	 * does any other tab of the same user (`shared` says who that is).
 	 */
 	close(options?: { everywhere?: boolean }): void
 }

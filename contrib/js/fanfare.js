@@ -54,15 +54,17 @@ function check(topics, handlers, { after, replay }) {
 		throw TypeError('fanfare: replay: a number up to 1,000');
 }
 
-// What a token says but for what each one has of its own: tabs for which that is equal
-// share a stream.
-function claimsOf(token) {
+// Whose a token is, and its end.  Tabs of the same user are company, whatever their tokens
+// grant; where nobody says who that is, those whose tokens say the same but for what each
+// one has of its own.
+function ownerOf(token, user) {
 	try {
-		const { iat, exp, nbf, jti, nonce, auth_time, at_hash, uti, aio, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+		const { iat, exp, nbf, jti, nonce, auth_time, at_hash, uti, aio, fva, ...rest } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+		const { iss, sub } = rest;
 
-		return [JSON.stringify(rest), exp * 1000];
+		return [JSON.stringify(sub !== undefined ? [iss, sub] : user ?? rest), exp * 1000];
 	} catch {
-		return [token ?? ''];
+		return [JSON.stringify(user ?? token ?? '')];
 	}
 }
 
@@ -118,7 +120,11 @@ class Stream {
 		hear('fanfare.ping', (_, id) => this.#at(id));
 		hear('fanfare.gap', (gap) => this.#gap(gap));
 		hear('fanfare.expiring', () => this.#engine.renew());
-		hear('fanfare.close', (why) => this.#closed(why, fresh));
+		let told;		// by the server, before it ends this one
+		hear('fanfare.close', (why) => {
+			told = why;
+			this.#closed(why, fresh);
+		});
 		hear('fanfare.live', ({ heartbeat }, id) => {
 			this.#beat = heartbeat ?? BEAT_MS;
 			this.#failures = this.#retry = 0;
@@ -129,8 +135,9 @@ class Stream {
 		});
 		es.onerror = () => {
 			if (es.readyState === 2)
-				return this.#fail('refused', 'the answer was not a stream');
-			this.#failed(this.state.reason ?? 'lost');
+				return this.#fail('refused', 'no stream: another answer, or none');
+			this.#failed(told?.reason ?? 'lost', told?.detail);
+			told = undefined;
 			this.#watch(FIRST_WORD_MS + this.#retry);
 		};
 	}
@@ -165,6 +172,10 @@ class Stream {
 		return this.#anew || this.#isBehind ? undefined : this.cursor;
 	}
 
+	get #broken() {
+		return this.#wasLive ? 'reconnecting' : 'connecting';
+	}
+
 	#alive() {
 		this.#heard = Date.now();
 		this.#watch(this.#engine.tab.options.silence ?? 3 * this.#beat);
@@ -186,7 +197,7 @@ class Stream {
 	}
 
 	#failed(reason, detail) {
-		this.#say(this.#polls?.works ? 'polling' : this.#wasLive ? 'reconnecting' : 'connecting', reason, detail);
+		this.#say(this.#polls?.works ? 'polling' : this.#broken, reason, detail);
 		// A watcher may have closed it just now.
 		if (!this.#over && ++this.#failures > 1 && !this.#polls && this.#engine.tab.options.poll !== 0 && /lost|refused|silent/.test(reason))
 			this.#poll(this.#polls = {});
@@ -205,7 +216,7 @@ class Stream {
 
 		if (reason === 'drain' || reason === 'overload') {
 			this.#retry = retry;		// EventSource comes back by itself
-			return this.#say('reconnecting', reason, detail);
+			return this.#say(this.#broken, reason, detail);
 		}
 		if ((typeof options.token !== 'function' && !options.credentials) || (reason === 'forbidden' && isFresh && this.#suspect === topic)) {
 			if (reason !== 'forbidden' || topic === undefined)
@@ -254,7 +265,8 @@ class Stream {
 
 			try {
 				const after = this.cursor;
-				const page = await tab.history(this.topics, after ? { after, limit: 1000 } : { limit: 1 });
+				// The browser's cache asks with the ETag: nothing new costs a 304.
+				const page = await tab.history(this.topics, after ? { after, limit: 1000 } : { limit: 1 }, after && 'no-cache');
 
 				if (this.#polls !== mine)
 					return;
@@ -273,7 +285,7 @@ class Stream {
 				if (this.#polls !== mine)
 					return;
 				mine.works = false;
-				this.#say(this.#wasLive ? 'reconnecting' : 'connecting', this.state.reason, error.message);
+				this.#say(this.#broken, this.state.reason, error.message);
 			}
 			await sleep(wait);
 		}
@@ -339,7 +351,7 @@ class Engine {
 		for (const topic of union) {
 			if (streamOf(topic))
 				continue;
-			let s = this.streams.find((o) => o.topics.length < TOPICS && this.tab.stream([...o.topics, topic]).length < ADDRESS);
+			let s = this.streams.find((o) => this.tab.fits([...o.topics, topic]));
 			if (!s)
 				this.streams.push(s = new Stream(this, `${this.id}.${this.#made++}`));
 			s.topics.push(topic);
@@ -399,6 +411,7 @@ class Engine {
 export class Fanfare {
 	state = Object.freeze({ status: 'connecting' });
 	#base;
+	#told = this.state;	// of the streams; the handlers' own may be worse
 	#subs = new Set();
 	#watchers = new Set();
 	#session;
@@ -406,7 +419,8 @@ export class Fanfare {
 	#planned;
 	#over;
 	#moves = 0;		// to other tabs' company, since it was live
-	#held;			// the token in use, its claims, its end, and when it came
+	#own = new Set();	// topics that the company's token does not open, and this tab's may
+	#held;			// the token in use, whose it is, its end, and when it came
 	#asked;			// a token on its way
 	#leader;
 	#heard = 0;
@@ -428,11 +442,11 @@ export class Fanfare {
 		this.#subs.add(sub);
 		this.#change();
 		return () => {
-			const places = sub.parts.map((part) => part.at);
+			const places = sub.parts.filter((part) => !part.isRefused).map((part) => part.at);
 
 			if (this.#subs.delete(sub))
 				this.#change();
-			return places.includes(null) ? undefined : places.reduce((a, b) => (later(a, b) ? b : a));
+			return places.includes(null) ? undefined : places.reduce((a, b) => (later(a, b) ? b : a), places[0]);
 		};
 	}
 
@@ -470,9 +484,14 @@ export class Fanfare {
 		return url.href;
 	}
 
-	stream(topics, token = this.#held?.text, after = undefined) {
+	stream(topics, token, after) {
 		return this.address('events', { topic: topics, after, token,
 			format: 'envelope', heartbeat: 'event', errors: 'event' });
+	}
+
+	// Into one address.  A token is as long as it is, with one topic or many.
+	fits(topics) {
+		return topics.length <= TOPICS && this.stream(topics).length < ADDRESS;
 	}
 
 	async token(fresh) {
@@ -489,14 +508,15 @@ export class Fanfare {
 		const text = await this.#asked;
 		if (text && typeof text !== 'string')
 			throw TypeError(`the token function gave no string but ${JSON.stringify(text)}`);
-		const [claims, end] = claimsOf(text);
-		const isOther = held && held.claims !== claims;
+		const [owner, end] = ownerOf(text, this.options.user);
+		const isOther = held && held.owner !== owner;
 
-		this.#held = { text, claims, end, at: Date.now() };
+		this.#held = { text, owner, end, at: Date.now() };
 		if (isOther && this.#session?.name) {
 			// Not the company of those tabs any more.  Should each token be another, not
 			// too often.
 			this.#leave();
+			this.#own.clear();
 			this.#say({ ...this.state, status: 'reconnecting' });
 			sleep(this.#moves > 0 ? backoff(this.#moves) : 0).then(() => this.#change());
 			this.#moves++;
@@ -504,22 +524,34 @@ export class Fanfare {
 		return text;
 	}
 
-	async history(topics, parameters, fresh) {
-		const token = await this.token(fresh);
-		// The browser's cache asks with the ETag: nothing new costs a 304.
-		const response = await fetch(this.address('history', { topic: topics, ...parameters }), { cache: 'no-cache',
-			credentials: this.options.credentials ? 'include' : 'same-origin', signal: AbortSignal.timeout?.(FIRST_WORD_MS),
-			headers: token ? { authorization: `Bearer ${token}` } : {} });
+	// What a cache has kept begins where the log ended then, perhaps days ago.
+	async history(topics, parameters, cache = 'no-store', fresh = false) {
+		const token = await this.token(fresh), stop = new AbortController();
+		let timer;
+		const watch = () => {
+			clearTimeout(timer);
+			timer = setTimeout(() => stop.abort(Error(`nothing came for ${FIRST_WORD_MS} ms`)), FIRST_WORD_MS);
+		};
+
+		watch();
+		const response = await fetch(this.address('history', { topic: topics, ...parameters }), { cache,
+			credentials: this.options.credentials ? 'include' : 'same-origin', signal: stop.signal,
+			headers: token ? { authorization: `Bearer ${token}` } : {} }).finally(() => clearTimeout(timer));
+		// However long it takes, as long as it comes.
+		const body = new Response(response.body?.pipeThrough(new TransformStream({
+			transform(bytes, onward) {
+				watch();
+				onward.enqueue(bytes);
+			},
+		}))).json().finally(() => clearTimeout(timer));
 
 		if (response.ok)
-			return response.json();
-		const { detail = response.statusText } = await response.json().catch(() => ({}));
+			return body;
+		const { detail = response.statusText, topic } = await body.catch(() => ({}));
 		if (response.status === 401 || response.status === 403)
 			if (!fresh && typeof this.options.token === 'function')
-				return this.history(topics, parameters, true);
-		if (response.status === 400 || response.status === 403)
-			throw Object.assign(Error(detail), { refused: true });
-		throw Error(`${response.status} ${detail}`);
+				return this.history(topics, parameters, cache, true);
+		throw Object.assign(Error(`${response.status} ${detail}`), response.status === 403 && { topic, detail });
 	}
 
 	// --- the other tabs ---
@@ -544,23 +576,35 @@ export class Fanfare {
 		if (this.#session !== session)
 			return;
 		// A cookie does not say whose it is.
-		if (!shared || !locks || !globalThis.BroadcastChannel || (credentials && user === undefined))
+		if (!globalThis.BroadcastChannel || (credentials && user === undefined))
 			return this.#lead(session);
-		// Held before anybody is told of this tab: when it is free, the tab is gone.
-		const isAlone = await new Promise((done) => {
-			locks.request(session.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
-		});
-		if (this.#session !== session)
-			return session.gone?.();
-		if (isAlone)
-			return this.#lead(session);		// a page without an origin of its own
-		session.name = `fanfare ${this.#base} ${JSON.stringify([user, claimsOf(this.#held?.text ?? this.options.token)[0]])}`;
-		const { held } = await locks.query();
-		if (this.#session !== session)
-			return;
-		session.isFirst = !held.some((lock) => lock.name === session.name);
-		session.channel = new BroadcastChannel(session.name);
-		session.channel.onmessage = ({ data }) => (data.from ? session.engine?.hear(data) : this.#hear(data));
+		// The number: of what is said there, which tabs with another fanfare.js may not know.
+		const name = `fanfare 1 ${this.#base} ${ownerOf(this.#held?.text ?? this.options.token, user)[0]}`;
+		session.isAlone = !shared || !locks || this.#own.size > 0;
+		if (!session.isAlone) {
+			// Held before anybody is told of this tab: when it is free, the tab is gone.
+			const isLost = await new Promise((done) => {
+				locks.request(session.id, () => new Promise((free) => { session.gone = free; done(false); })).catch(() => done(true));
+			});
+			if (this.#session !== session)
+				return session.gone?.();
+			if (isLost)
+				return this.#lead(session);		// a page without an origin of its own
+			const { held } = await locks.query();
+			if (this.#session !== session)
+				return;
+			session.isFirst = !held.some((lock) => lock.name === name);
+		}
+		session.name = name;
+		session.channel = new BroadcastChannel(name);
+		session.channel.onmessage = ({ data }) => {
+			if (data.t === 'left')
+				this.close();
+			else if (!session.isAlone)
+				(data.from ? session.engine?.hear(data) : this.#hear(data));
+		};
+		if (session.isAlone)
+			return this.#lead(session);
 		this.#queue(session, false);
 		this.#start();
 		session.timer = setInterval(() => this.#probe(), BEAT_MS);
@@ -591,7 +635,8 @@ export class Fanfare {
 			if (this.#session !== session || session.engine !== engine)
 				return;
 			message.leader = session.id;
-			session.channel?.postMessage(message);
+			if (!session.isAlone)
+				session.channel?.postMessage(message);
 			this.#hear(message);
 		});
 		engine.send({ t: 'lead' });
@@ -685,6 +730,14 @@ export class Fanfare {
 			this.#planned = false;
 			if (this.#over)
 				return;
+			if (this.#own.size > 0) {
+				let isAlone = false;
+				this.#parts((part) => { isAlone ||= this.#own.has(part.topic) && !part.isRefused; });
+				if (!isAlone) {
+					this.#own.clear();
+					this.#leave();
+				}
+			}
 			if (!this.#session && this.#subs.size > 0)
 				this.#join();
 			else
@@ -715,7 +768,7 @@ export class Fanfare {
 			return;
 		this.#version++;
 		this.#parts((part, sub) => {
-			if (!sub.isBegun || sub.isRefused)
+			if (!sub.isBegun || part.isRefused)
 				return;
 			topics.add(part.topic);
 			if (part.n === undefined) {
@@ -727,42 +780,77 @@ export class Fanfare {
 	}
 
 	// What is behind its position, or the last events of its topics; then the stream.
-	async #begin(sub) {
+	async #begin(sub, wait = 0) {
 		const mine = sub.begins = {}, { parts, options } = sub;
 		const isMine = () => this.#subs.has(sub) && sub.begins === mine;
-		let after = parts[0].at;
+		let groups = this.#groups(parts), given = new Set(), failures = 0;
 
 		sub.isBegun = true;
 		parts.forEach((part) => { part.n = null; });
-		for (let failures = 0; isMine();) {
-			try {
-				const page = await this.history(parts.map((part) => part.topic), after ? { after, limit: 1000 } : { replay: options.replay });
-
-				if (!isMine())
-					return;
-				if (page.gap) {
-					guarded(options.gap, page.gap);
-					if (options.replay && after) {
-						after = null;
-						continue;
-					}
-				}
-				// After a gap like that they are the newest of all, not what follows.
-				if (!page.gap || page.gap.reason === 'expired' || !after)
-					page.events.forEach((event) => this.#give(sub, event));
-				parts.forEach((part) => { part.at = page.cursor; });
-				if (after && !page.gap && page.events.at(-1)?.id === page.cursor) {
-					after = page.cursor;		// there may be more
-					continue;
-				}
+		if (wait > 0)
+			await sleep(wait);
+		while (isMine()) {
+			groups.forEach((group) => { group.parts = group.parts.filter((part) => !part.isRefused); });
+			groups = groups.filter((group) => group.parts.length > 0);
+			if (groups.length === 0) {
 				parts.forEach((part) => { part.n = undefined; });
 				return this.#want();
-			} catch (error) {
-				if (error.refused)
-					return isMine() && this.#refuse(sub, error.message);
-				await sleep(500 + backoff(failures++));
 			}
+			const group = groups.find(({ page }) => !page);
+			if (group) {
+				const { at } = group.parts[0];
+
+				try {
+					group.page = await this.history(group.parts.map((part) => part.topic), at ? { after: at, limit: 1000 } : { replay: options.replay });
+					sub.fault = undefined;
+				} catch (error) {
+					if (group.parts.some((part) => part.topic === error.topic)) {
+						this.#refuse(error.topic, error.detail);
+						continue;
+					}
+					sub.fault = error.message;
+					this.#say(this.#told);
+					await sleep(500 + backoff(failures++));
+				}
+				continue;
+			}
+			// Told before anything of any group is given: the page clears what it has.
+			const gap = groups.find(({ page }) => page.gap)?.page.gap;
+			if (gap)
+				guarded(options.gap, gap);
+			if (gap && options.replay) {
+				parts.forEach((part) => { part.at = null; });
+				groups = this.#groups(parts);
+				given = new Set();
+				continue;
+			}
+			// After another gap they are the newest of all, not what follows.
+			groups.flatMap(({ page }) => (!page.gap || page.gap.reason === 'expired' ? page.events : []))
+				.sort((a, b) => seq(a.id) - seq(b.id))
+				.forEach((event) => given.has(event.id) || (given.add(event.id), this.#give(sub, event)));
+			groups = groups.filter((one) => {
+				const { page, parts: [{ at }] } = one;
+
+				one.page = undefined;
+				one.parts.forEach((part) => { part.at = page.cursor; });
+				return at && !page.gap && page.events.at(-1)?.id === page.cursor;	// there may be more
+			});
 		}
+	}
+
+	// For one request each.
+	#groups(parts) {
+		const groups = [];
+
+		for (const part of parts) {
+			const last = groups.at(-1);
+
+			if (last && this.fits([...last.parts, part].map(({ topic }) => topic)))
+				last.parts.push(part);
+			else
+				groups.push({ parts: [part] });
+		}
+		return groups;
 	}
 
 	#give(sub, event) {
@@ -773,11 +861,13 @@ export class Fanfare {
 	}
 
 	// The stream and /history may both say so.
-	#refuse(sub, detail) {
-		if (sub.isRefused)
-			return;
-		sub.isRefused = true;
-		guarded(sub.options.refused, detail);
+	#refuse(topic, detail) {
+		this.#parts((part, sub) => {
+			if (part.topic !== topic || part.isRefused)
+				return;
+			part.isRefused = true;
+			guarded(sub.options.refused, detail, topic);
+		});
 		this.#change();
 	}
 
@@ -785,15 +875,24 @@ export class Fanfare {
 		if (isAnew(gap) || sub.options.replay)
 			sub.parts.forEach((part) => { part.at = null; });
 		guarded(sub.options.gap, gap);
-		if (sub.options.replay && this.#subs.has(sub))
-			this.#begin(sub);
+		if (!sub.options.replay || !this.#subs.has(sub))
+			return;
+		// Should each beginning end in a gap, not too often.
+		sub.misses = Date.now() - sub.missed < LONGEST_MS ? sub.misses + 1 : 0;
+		sub.missed = Date.now();
+		this.#begin(sub, sub.misses && backoff(sub.misses));
 	}
 
 	#say(state) {
 		const { status, reason, detail } = this.state;
+		const late = [...this.#subs].find((sub) => sub.fault);
 
-		if (state.status === 'live')
+		this.#told = state;
+		if (state.status === 'live') {
 			this.#moves = 0;
+			if (late)
+				state = { status: status === 'connecting' ? status : 'reconnecting', reason: 'history', detail: late.fault };
+		}
 		if (state.status === status && state.reason === reason && state.detail === detail)
 			return;
 		this.state = Object.freeze({ ...state });
@@ -804,8 +903,6 @@ export class Fanfare {
 	#hear(message) {
 		const { t, n, event, id, leader } = message;
 
-		if (t === 'left')
-			return this.close();
 		// Who leads is for the lock to say; should this tab have lost it, it is told.
 		if (!this.#session || (this.#session.engine && leader !== this.#session.id))
 			return;
@@ -816,7 +913,7 @@ export class Fanfare {
 		this.#heard = Date.now();
 		if (t === 'event') {
 			for (const sub of [...this.#subs]) {
-				const parts = sub.isRefused ? [] : sub.parts.filter((part) => covers(part.topic, event.topic));
+				const parts = sub.parts.filter((part) => !part.isRefused && covers(part.topic, event.topic));
 
 				if (parts.some((part) => part.n === n && part.at !== null) &&
 				    parts.every((part) => part.at === null || later(event.id, part.at)))
@@ -860,9 +957,15 @@ export class Fanfare {
 			this.#leader = leader;
 			this.#want();
 		} else if (t === 'refused') {
-			for (const sub of [...this.#subs])
-				if (!sub.isRefused && sub.parts.some((part) => part.topic === message.topic))
-					this.#refuse(sub, message.detail);
+			let isWanted = false;
+
+			this.#parts((part) => { isWanted ||= part.topic === message.topic && !part.isRefused; });
+			if (!isWanted || leader === this.#session.id || !this.options.token)
+				return this.#refuse(message.topic, message.detail);
+			// With another tab's token.  This one's may open it: on a stream of its own.
+			this.#own.add(message.topic);
+			this.#leave();
+			this.#change();
 		} else if (t === 'state')
 			this.#say(message.state);
 	}

@@ -43,7 +43,7 @@ export interface Live<Data = any> extends State {
 	events: FanfareEvent<Data>[]
 	/** The newest. */
 	latest: FanfareEvent<Data> | undefined
-	/** The token does not allow these topics: why. */
+	/** The token does not allow one of the topics: which, and why.  The others go on. */
 	refused?: string
 }
 

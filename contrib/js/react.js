@@ -125,11 +125,13 @@ export function useFanfare(topics, options = {}) {
 		if (client === null || list.length === 0)
 			return undefined;
 		const change = (f) => setHeld((h) => h.place === place ? { ...h, ...f(h) } : h);
+		if (now.refused)
+			change(() => ({ refused: undefined }));		// asked anew
 		const stop = client.on(list, (event) => {
 			const { keep, onEvent } = latest.current;
 			if (!isNewer(event, place.heard))
 				return;
-			change((h) => ({ events: trim([...h.events, event], keep), refused: undefined }));
+			change((h) => ({ events: trim([...h.events, event], keep) }));
 			if (isNewer(event, place.told))
 				onEvent?.(event);
 		}, {

@@ -320,7 +320,8 @@ test("another user gets another stream and sees nothing of the first one's; who 
 	let user = 'ann';
 	routes['/token'] = (request, response) => void (user === null ? response.writeHead(401).end() : response.end(mint({ sub: user })));
 	const page = await open('19');
-	const own = (name) => show(page, [{ name: 'one', topics: `user/${name}/notices`, replay: 9 }, { name: 'other', topics: 'user/ann/notices', replay: 9 }],
+	const own = (name) => show(page, [{ name: 'one', topics: `user/${name}/notices`, replay: 9 }, { name: 'other', topics: 'user/ann/notices', replay: 9 },
+		{ name: 'both', topics: ['user/ann/notices', `user/${name}/notices`], replay: 9 }],
 		{ provider: { url: closed.origin, user: name, tokenUrl: '/token' } });
 
 	await closed.publish('user/ann/notices', 'for-ann');
@@ -334,6 +335,8 @@ test("another user gets another stream and sees nothing of the first one's; who 
 	await shows(page, 'other', '');
 	await closed.publish('user/bob/notices', 'more');
 	await shows(page, 'one', 'for-bob more');
+	await shows(page, 'both', 'for-bob more');
+	assert.match(await page.$eval('#both', (el) => el.dataset.refused), /user\/ann/);
 	assert.equal(await closed.streams(), 1);
 	const { told, renders } = await log(page);
 	assert.deepEqual(told.one, ['for-ann', 'for-bob', 'more']);

@@ -5,11 +5,12 @@ import type { Order } from '@/lib/orders'
 import { furthest, LABELS } from '@/lib/steps'
 
 export function YourOrders({ orders, initial }: { orders: Order[]; initial?: History }) {
-  const { events } = useFanfare<Order>(orders.map((o) => `order/${o.id}`), { initial, keep: 1 })
+  const { events, refused } = useFanfare<Order>(orders.map((o) => `order/${o.id}`), { initial, keep: 1 })
 
   return (
     <section>
       <h2>Your orders</h2>
+      {refused && <p className="refused">Not followed: {refused}</p>}
       <ul className="card lines">
         {furthest(orders, events.map((e) => e.data)).reverse().map((o) => (
           <li key={o.id}>

@@ -28,7 +28,8 @@ const orders = (app.orders ??= new Map())
 export const couriers = (app.couriers ??= new Set())
 
 export const allOrders = (): Order[] => [...orders.values()]
-export const ordersOf = (customer: string) => allOrders().filter((o) => o.customer === customer)
+/** The newest: a page follows all that it shows, and a token has only so much room. */
+export const ordersOf = (customer: string) => allOrders().filter((o) => o.customer === customer).slice(-50)
 export const orderOf = (id: string) => orders.get(id)
 
 export function placeOrder(customer: string, items: string[]): Order {

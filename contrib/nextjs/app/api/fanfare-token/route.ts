@@ -10,7 +10,7 @@ export async function GET() {
   if (!user) return new Response(null, { status: 204 })
 
   const subscribe = user.role === 'kitchen' ? [`kitchen/${KITCHEN}`, 'order/*']
-    : user.role === 'customer' ? ordersOf(user.name).slice(-50).map((order) => `order/${order.id}`)
+    : user.role === 'customer' ? ordersOf(user.name).map((order) => `order/${order.id}`)
     : []
   return new Response(await mintToken({ sub: user.name, subscribe }), { headers: { 'cache-control': 'no-store' } })
 }
