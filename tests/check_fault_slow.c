@@ -837,7 +837,7 @@ memory_with_tail(const char *tail, const char *threads, int topics, int events, 
 	    fmt("--store.path=%s/%s.db", test_dir(), tail), "--store.durability=normal", "--server.max_body=4M", NULL);
 	struct http *h = http_open(s);
 	char *body = keep(malloc(4 << 20), free), *data = keep(malloc(65536), free), *at;
-	struct stream *st;
+	struct stream *st = NULL;
 	int per = size > 1000 ? 10 : 1000;
 	long kb;
 
