@@ -30,7 +30,7 @@
 #include "metrics.h"
 #include "thread.h"
 
-#define CONNECTION_MEMORY	(24u * 1024)	/* head of a request, with 8 kB tokens */
+#define CONNECTION_MEMORY	(40u * 1024)	/* half for the head: http_guard.h */
 #define WAIT_MS			1000
 #define STOP_MS			10000
 #define LINGER_MS		500	/* for what is on its way to us */

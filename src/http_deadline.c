@@ -65,6 +65,7 @@ deadline_notify(void *cls, struct MHD_Connection *c, void **context,
 
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if ((k = *context) != NULL) {
+			request_forget(k);
 			hold(k, 0);
 			TAILQ_REMOVE(&l->http->links, k, next);
 		}

@@ -66,6 +66,17 @@ same(const char *p, size_t len, const char *word)
 	return strlen(word) == len && strncasecmp(p, word, len) == 0;
 }
 
+/* In how many parts do these cut it? */
+static size_t
+count_parts(const char *p, size_t len, const char *marks)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < len; i++)
+		n += p[i] != '\0' && strchr(marks, p[i]) != NULL;
+	return n;
+}
+
 /* --- the request line --- */
 
 /* uri-host [":" port] of RFC 3986 */
@@ -149,6 +160,7 @@ guard_begin(struct guard *g, const char *method, size_t method_len, const char *
 	g->http11 = version[7] == '1';
 	if (target_len > GUARD_LINE_MAX)
 		return refuse(g, PROBLEM_URI_TOO_LONG, "the address has more than 14 kB");
+	g->parts = GUARD_PART * count_parts(target, target_len, "&");
 	return judge_target(g, method, method_len, target, target_len);
 }
 
@@ -240,6 +252,9 @@ guard_field(struct guard *g, const char *name, size_t name_len, const char *valu
 {
 	if (++g->fields > GUARD_FIELDS_MAX)
 		return refuse(g, PROBLEM_HEAD_TOO_LARGE, "more than 100 headers");
+	g->parts += GUARD_PART;
+	if (same(name, name_len, "Cookie"))
+		g->parts += value_len + GUARD_PART * count_parts(value, value_len, ";,");
 	if (!is_token(name, name_len))
 		return refuse(g, PROBLEM_MALFORMED, "the name of a header has a space "
 		    "or another character that no name has");
@@ -261,6 +276,10 @@ guard_field(struct guard *g, const char *name, size_t name_len, const char *valu
 bool
 guard_end(struct guard *g)
 {
+	if (g->parts > GUARD_PARTS_MAX)
+		return refuse(g, PROBLEM_HEAD_TOO_LARGE, "too many cookies, headers and "
+		    "parameters: 64 bytes for each, and those of the cookies, make more "
+		    "than 18 kB");
 	if (g->http11 && !(g->seen & SEEN_HOST))
 		return refuse(g, PROBLEM_MALFORMED, "HTTP/1.1 needs a Host header");
 	if (g->seen & SEEN_HOST && g->authority != NULL &&

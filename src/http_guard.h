@@ -17,6 +17,11 @@
 #define GUARD_LINE_MAX		(14u * 1024)	/* a token of 8 kB in the query fits */
 #define GUARD_HEAD_MAX		(16u * 1024)
 #define GUARD_FIELDS_MAX	100
+/* Libmicrohttpd keeps 64 bytes for each header, cookie and parameter, and a copy of the
+ * cookies, where http.c's CONNECTION_MEMORY leaves 20 kB beside the head; of these the
+ * head of the answer has the rest. */
+#define GUARD_PART		64u
+#define GUARD_PARTS_MAX		(18u * 1024)
 
 enum guard_verdict {
 	GUARD_PASS,		/* the whole head is here, and good */
@@ -31,6 +36,7 @@ struct guard {
 	const char	*authority, *host;	/* borrowed from the head */
 	size_t		 authority_len, host_len;
 	unsigned int	 fields;
+	size_t		 parts;		/* bytes, as of GUARD_PARTS_MAX */
 	unsigned int	 seen;		/* bits of fields that may come once */
 	bool		 http11;
 	bool		 chunked;

@@ -75,6 +75,7 @@ struct link {
 	TAILQ_ENTRY(link) next;
 	struct listener	*listener;
 	struct request	*rq;		/* PHASE_BODY's */
+	struct request	*unread;	/* its head is not whole; libmicrohttpd forgets some */
 	int		 fd;		/* libmicrohttpd's */
 	enum phase	 phase;
 	int64_t		 since;		/* monotonic ms, of that part */
@@ -211,6 +212,8 @@ struct route {
 void		*request_begin(void *cls, const char *uri, struct MHD_Connection *c);
 void		 request_end(void *cls, struct MHD_Connection *c, void **req,
 		    enum MHD_RequestTerminationCode why);
+/* The connection ends, and with it the request whose end libmicrohttpd did not tell. */
+void		 request_forget(struct link *k);
 enum MHD_Result	 request_handle(void *cls, struct MHD_Connection *c, const char *url,
 		    const char *method, const char *version, const char *body,
 		    size_t *body_len, void **req);

@@ -7,6 +7,8 @@
  */
 #include "config.h"
 
+#include <sys/socket.h>
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,9 +87,43 @@ request_begin(void *cls, const char *uri, struct MHD_Connection *c)
 	rq->path_len = strcspn(rq->uri, "?");
 	mark = rq->uri + rq->path_len;
 	rq->query = *mark == '?' ? mark + 1 : mark;
+	rq->link->unread = rq;
 	deadline_begin(rq, PHASE_HEAD);
 	metric_add(METRIC_REQUESTS, 1);
 	return rq;
+}
+
+/* A head that libmicrohttpd would not read, behind another request: it closes the connection
+ * or sends a page of its own, and says no more than that. */
+static void
+tell_unread(struct request *rq)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->conn,
+	    MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	metric_add(METRIC_HEADS_REFUSED, 1);
+	/* Its headers may be gone. */
+	access_name_peer(&rq->http->conf, info != NULL ? info->client_addr : NULL, NULL,
+	    0, rq->peer);
+	rq->method = "-";
+	refusal_log(rq, problem_status(PROBLEM_HEAD_TOO_LARGE),
+	    problem_code(PROBLEM_HEAD_TOO_LARGE), "a later request of its connection has "
+	    "too many cookies, headers and parameters, or is not understood");
+}
+
+void
+request_forget(struct link *k)
+{
+	char c;
+
+	if (k->unread == NULL)
+		return;
+	/* The peer is still there. */
+	if (k->phase != PHASE_GONE && recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+		tell_unread(k->unread);
+	free(k->unread->target);
+	free(k->unread);
+	k->unread = NULL;
 }
 
 void
@@ -96,11 +132,15 @@ request_end(void *cls, struct MHD_Connection *c, void **req,
 {
 	struct request *rq = *req;
 
-	(void)cls, (void)c, (void)why;
+	(void)cls, (void)c;
 	*req = NULL;
 	if (rq == NULL)
 		return;
 	assert(!rq->waiting);
+	if (rq->link->unread == rq && rq->link->phase != PHASE_GONE &&
+	    why == MHD_REQUEST_TERMINATED_WITH_ERROR)
+		tell_unread(rq);
+	rq->link->unread = NULL;
 	deadline_begin(rq, PHASE_NONE);
 	rq->link->known |= rq->has_id;
 	(void)handoff_end(&rq->handoff);
@@ -217,6 +257,7 @@ request_handle(void *cls, struct MHD_Connection *c, const char *url, const char 
 		return MHD_NO;		/* no memory in request_begin() */
 	if (rq->method == NULL) {
 		rq->method = method;
+		rq->link->unread = NULL;
 		/* Where it ends is not certain: nothing behind it is read. */
 		if (!judge(rq, version, &g))
 			return rq_problem(rq, g.problem, g.detail, NULL, NULL) ==

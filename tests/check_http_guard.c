@@ -18,6 +18,136 @@
 static const char *const all_public = "--topics.public=**";
 static const char good[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
+/* Behind `first` on the same connection, if there is one. */
+static int
+begin(struct server *s, const char *first, const char *rq, size_t k)
+{
+	int fd = dial(s->port, 0);
+	char *text;
+
+	ck_assert_int_ne(fd, -1);
+	if (first != NULL) {
+		(void)!write(fd, first, strlen(first));
+		ck_assert(!read_until(fd, &text, 1, SOON));
+	}
+	if (k > 0)
+		ck_assert_int_eq(send(fd, rq, k, MSG_NOSIGNAL), (int)k);
+	return fd;
+}
+
+static const struct {
+	int	 cookies, each, params;		/* how many, bytes of each, how many */
+	int	 status;
+} heads[] = {
+	{ 0, 0, 1, 200 }, { 180, 33, 1, 200 }, { 1, 13000, 1, 200 }, { 1, 16300, 1, 200 },
+	{ 150, 50, 1, 200 }, { 0, 0, 250, 200 }, { 20, 200, 100, 200 },
+	{ 310, 8, 1, 431 }, { 150, 90, 1, 431 }, { 700, 1, 1, 431 }, { 5000, 1, 1, 431 },
+	{ 0, 0, 500, 431 }, { 0, 0, 6000, 431 }, { 100, 20, 250, 431 },
+};
+#define HEADS	(sizeof heads / sizeof heads[0])
+
+static char *
+head_of(size_t i)
+{
+	char *cookie = repeat("c", (size_t)heads[i].each);
+
+	return fmt("GET /healthz?x%s HTTP/1.1\r\nHost: x\r\n%s%s%s%s\r\n",
+	    repeat("&x", (size_t)heads[i].params - 1), heads[i].cookies > 0 ? "Cookie: " : "",
+	    heads[i].cookies > 1 ? repeat(fmt("%s;", cookie),
+	    (size_t)heads[i].cookies - 1) : "", heads[i].cookies > 0 ? cookie : "",
+	    heads[i].cookies > 0 ? "\r\n" : "");
+}
+
+/* Libmicrohttpd keeps more of it than came. */
+START_TEST(H1_a_head_has_an_answer_whatever_it_is_full_of)
+{
+	struct server *s = server_start(NULL, NULL);
+	const char *ref;
+	struct answer *a;
+	struct http *h;
+	char *rq;
+	int64_t refused = 0;
+
+	for (size_t i = 0; i < HEADS; i++) {
+		rq = head_of(i);
+		h = http_open(s);
+		ck_assert_int_eq(try_http_write(h, rq, strlen(rq)), 0);
+		a = try_http_receive(h, SOON);
+		ck_assert_msg(a != NULL, "%zu: no answer", i);
+		ck_assert_msg(a->status == heads[i].status, "%zu: %d", i, a->status);
+		if (a->status != 200) {
+			is_problem(a, 431, "head_too_large", "cookies|16 kB", "a head");
+			ref = text_at(body_json(a), "ref");
+			ck_assert_ptr_nonnull(strstr(read_whole(s->log), ref));
+			refused++;
+		}
+		answer_free(a);
+		http_close(h);
+	}
+	ck_assert_int_eq(server_metric(s, "heads_refused_total"), refused);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* There libmicrohttpd reads it by itself. */
+START_TEST(H1_behind_another_request_it_works_as_well_or_is_counted)
+{
+	struct server *s = server_start(NULL, NULL);
+	int64_t refused = 0;
+	struct answer *a;
+	struct http *h;
+	char *rq;
+
+	for (size_t i = 0; i < HEADS; i++) {
+		h = http_open(s);
+		ck_assert_int_eq(try_http_write(h, good, sizeof good - 1), 0);
+		ck_assert_ptr_nonnull(a = try_http_receive(h, SOON));
+		answer_free(a);
+		rq = head_of(i);
+		ck_assert_int_eq(try_http_write(h, rq, strlen(rq)), 0);
+		a = try_http_receive(h, SOON);
+		ck_assert_msg((a != NULL ? a->status : 431) == heads[i].status, "%zu", i);
+		if (heads[i].status != 200)
+			refused++;
+		ck_assert_int_eq(server_metric(s, "heads_refused_total"), refused);
+		answer_free(a);
+		http_close(h);
+	}
+	ck_assert_ptr_nonnull(strstr(read_whole(s->log),
+	    "a later request of its connection has too many cookies"));
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
+/* Of such a request libmicrohttpd does not tell the end. */
+START_TEST(H3_a_head_that_is_not_read_leaves_no_memory_behind)
+{
+	enum { TIMES = 2000, AT_ONCE = 100 };
+	struct server *s = server_start(NULL, NULL);
+	char *rq = fmt("%sGET /healthz?%s HTTP/1.1\r\nHost: x\r\n\r\n", good,
+	    repeat("xxxxxxxxxxxxxxxxxxxxx&", 500)), *text;
+	long before = 0;
+	int fd[AT_ONCE];
+
+	for (int i = 0; i < TIMES; i += AT_ONCE) {
+		for (int k = 0; k < AT_ONCE; k++)
+			fd[k] = begin(s, NULL, rq, strlen(rq));
+		for (int k = 0; k < AT_ONCE; k++) {
+			ck_assert(read_until(fd[k], &text, 0, SOON));
+			ck_assert_str_eq(statuses_of(text), "200");
+			close(fd[k]);
+		}
+		if (i == TIMES / 4)
+			before = server_memory_kb(s);
+	}
+	printf("%ld kB\n", server_memory_kb(s) - before);
+	/* Sanitizers keep what was freed, and see for themselves what was not. */
+	if (patience(1) == 1)
+		ck_assert_int_lt(server_memory_kb(s) - before, 8000);
+	ck_assert_int_eq(server_stop(s), 0);
+}
+END_TEST
+
 static void
 try_all(const char *file, bool second)
 {
@@ -109,23 +239,6 @@ descriptors_fall_to(struct server *s, int most, int ms)
 	if (n > most)
 		server_show_descriptors(s);
 	return n;
-}
-
-/* Behind `first` on the same connection, if there is one. */
-static int
-begin(struct server *s, const char *first, const char *rq, size_t k)
-{
-	int fd = dial(s->port, 0);
-	char *text;
-
-	ck_assert_int_ne(fd, -1);
-	if (first != NULL) {
-		(void)!write(fd, first, strlen(first));
-		ck_assert(!read_until(fd, &text, 1, SOON));
-	}
-	if (k > 0)
-		ck_assert_int_eq(send(fd, rq, k, MSG_NOSIGNAL), (int)k);
-	return fd;
 }
 
 START_TEST(H3_a_request_cut_off_at_any_byte_leaves_nothing_behind)
@@ -522,6 +635,9 @@ suite(void)
 	tcase_add_test(tc, H1_each_request_is_answered_by_the_letter_of_HTTP);
 	tcase_add_test(tc,
 	    H1_nor_is_a_later_request_on_a_connection_mistaken_for_another);
+	tcase_add_test(tc, H1_a_head_has_an_answer_whatever_it_is_full_of);
+	tcase_add_test(tc, H1_behind_another_request_it_works_as_well_or_is_counted);
+	tcase_add_test(tc, H3_a_head_that_is_not_read_leaves_no_memory_behind);
 	tcase_add_loop_test(tc, H4_each_odd_address_has_its_fixed_answer, 0, 2);
 	tcase_add_test(tc, H4_a_topic_is_the_same_however_it_is_spelled);
 	tcase_add_test(tc, who_speaks_tls_is_told_so_whatever_its_bytes);
