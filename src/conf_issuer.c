@@ -137,7 +137,7 @@ check_keys(struct conf *c, struct conf_issuer *is, char *err, size_t size)
 {
 	static const char *const now[] = { "key", "key_file", "jwks", NULL };
 	static const char *const then[] = { "key_before", "key_before_file", NULL };
-	const struct conf_option *key, *before;
+	const struct conf_option *key = NULL, *before = NULL;
 	char at[CONF_PLACE_SIZE];
 
 	if (find_only(c, is, now, &key, err, size) == -1 ||
