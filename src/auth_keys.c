@@ -451,6 +451,13 @@ load_key(struct auth_key *k, const char *from, const char *text, const char *pat
 	return load_key_file(k, from, path, err, size);
 }
 
+static bool
+same_key(const struct auth_key *a, const struct auth_key *b)
+{
+	return a->p != NULL && b->p != NULL && a->len == b->len &&
+	    memcmp(a->p, b->p, a->len) == 0;
+}
+
 struct auth_keys *
 auth_load_keys(struct auth_issuer *is, const struct auth_issuer_conf *c, char *err,
     size_t size)
@@ -472,8 +479,7 @@ auth_load_keys(struct auth_issuer *is, const struct auth_issuer_conf *c, char *e
 	    (keys->n == 2 && load_key(&k[1], is->before, c->key_before,
 	    c->key_before_file, err, size) == -1))
 		goto fail;
-	if (keys->n == 1 || k[0].len != k[1].len ||
-	    memcmp(k[0].p, k[1].p, k[0].len) != 0)
+	if (keys->n == 1 || !same_key(&k[0], &k[1]))
 		return keys;
 	(void)auth_say(err, size, "%s: it is the same key as %s: put the new one there",
 	    is->before, is->from);
