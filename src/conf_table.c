@@ -138,8 +138,8 @@ const struct conf_option conf_table[] = {
 	  .help = "How many bytes of events are kept; 0 for no limit." },
 	{ ROW("store.tail", CONF_SIZE, tail_bytes),
 	  .def = "64M", .min = 64 * KB, .max = 64 * GB,
-	  .help = "How much of the newest events is kept in memory, for "
-	  "streams that resume." },
+	  .help = "How much memory the newest events may take, in all threads "
+	  "together, for streams that resume." },
 
 	{ ROW("auth.api_keys", CONF_KEYS, api_keys), .secret = true,
 	  .example = "backend:ffk_PRINTED-BY-fanfare-key",

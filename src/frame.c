@@ -19,6 +19,9 @@
 #include "sse.h"
 
 #define ID_GAP		(4 + EVENT_ID_SIZE + 1)		/* "id: " id LF */
+#define ENVELOPE_WORDS	150	/* names, id and time of one, and what holds it */
+
+static _Atomic(bool) has_envelopes;
 
 static struct frame *
 alloc(size_t mem)
@@ -151,14 +154,24 @@ frame_charge(struct frame *f, struct frame_budget *b)
 	atomic_fetch_add_explicit(&b->bytes, f->bytes, memory_order_relaxed);
 }
 
+static void
+give_back(_Atomic(struct frame_budget *) *from, size_t bytes)
+{
+	struct frame_budget *b = atomic_exchange(from, NULL);
+
+	if (b != NULL)
+		atomic_fetch_sub_explicit(&b->bytes, bytes, memory_order_relaxed);
+}
+
+/* An envelope that is being made meanwhile stays charged until the frame is freed. */
 void
 frame_uncharge(struct frame *f)
 {
-	struct frame_budget *b = atomic_exchange(&f->budget, NULL);
+	struct frame_text *t = atomic_load_explicit(&f->envelope, memory_order_acquire);
 
-	if (b != NULL)
-		atomic_fetch_sub_explicit(&b->bytes, f->bytes,
-		    memory_order_relaxed);
+	give_back(&f->budget, f->bytes);
+	if (t != NULL)
+		give_back(&t->budget, t->len);
 }
 
 bool
@@ -186,10 +199,22 @@ frame_unref(struct frame *f)
 	if (f == NULL || atomic_fetch_sub_explicit(&f->refs, 1,
 	    memory_order_acq_rel) != 1)
 		return;
-	if (frame_is_charged(f))
+	if (frame_is_charged(f) || f->envelope != NULL)
 		frame_uncharge(f);
 	free(f->envelope);
 	free(f);
+}
+
+bool
+frame_has_envelopes(void)
+{
+	return atomic_load_explicit(&has_envelopes, memory_order_relaxed);
+}
+
+size_t
+frame_envelope_bytes(const struct frame *f)
+{
+	return f->raw_len + f->topic_len + ENVELOPE_WORDS;
 }
 
 /* Several threads may make it at once; one copy wins, the others are freed. */
@@ -197,6 +222,7 @@ const struct frame_text *
 frame_envelope(struct frame *f)
 {
 	struct frame_text *t, *seen;
+	struct frame_budget *b;
 	struct buf json = { 0 }, block = { 0 };
 	char id[EVENT_ID_SIZE];
 
@@ -215,12 +241,17 @@ frame_envelope(struct frame *f)
 		return NULL;
 	}
 	t->len = block.len;
+	atomic_store_explicit(&has_envelopes, true, memory_order_relaxed);
+	if ((b = f->budget) != NULL)
+		atomic_fetch_add_explicit(&b->bytes, t->len, memory_order_relaxed);
+	t->budget = b;
 	(void)put(t->p, block.p, block.len);
 	buf_fini(&json);
 	buf_fini(&block);
 	seen = NULL;
 	if (!atomic_compare_exchange_strong_explicit(&f->envelope, &seen, t,
 	    memory_order_acq_rel, memory_order_acquire)) {
+		give_back(&t->budget, t->len);
 		free(t);
 		return seen;
 	}

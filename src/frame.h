@@ -40,6 +40,7 @@ struct frame {
 };
 
 struct frame_text {
+	_Atomic(struct frame_budget *) budget;
 	size_t	len;
 	char	p[];
 };
@@ -52,7 +53,7 @@ struct frame	*frame_new(const char *topic, size_t topic_len, const char *name,
 void		 frame_stamp(struct frame *f, struct event_id id, uint64_t prev,
 		    uint64_t nth, int64_t wall_ms);
 struct frame	*frame_new_bytes(const char *p, size_t len);
-/* Count its bytes against a budget until it is freed... */
+/* Count its bytes, and those of an envelope, against a budget until it is freed... */
 void		 frame_charge(struct frame *f, struct frame_budget *b);
 /* ...or is whoever's who holds it.  Any thread. */
 void		 frame_uncharge(struct frame *f);
@@ -64,5 +65,9 @@ void		 frame_unref(struct frame *f);		/* NULL does nothing */
 
 /* The block in envelope format; NULL when memory ran out.  Any thread. */
 const struct frame_text	*frame_envelope(struct frame *f);
+/* Has any been made since the process began?  Whoever keeps frames for long then counts
+ * one with each: about so many heap bytes.  Any thread. */
+bool			 frame_has_envelopes(void);
+size_t			 frame_envelope_bytes(const struct frame *f);
 
 #endif

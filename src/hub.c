@@ -81,6 +81,7 @@ hub_new(const struct hub_conf *c)
 {
 	struct shard_conf sc = {
 		.store = c->store,
+		.threads = (size_t)c->threads,
 		.tail_bytes = c->tail_bytes,
 		.queue_bytes = c->queue_bytes,
 		.max_replay = c->max_replay,

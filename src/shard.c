@@ -200,7 +200,7 @@ shard_new(const struct shard_conf *c)
 		log_warn("shard: index");
 		goto fail_box;
 	}
-	tail_init(&sh->env.tail, sh->env.index, c->tail_bytes);
+	tail_init(&sh->env.tail, sh->env.index, c->tail_bytes, c->threads);
 	return sh;
 
 fail_box:

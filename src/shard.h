@@ -25,7 +25,8 @@ struct shard_limits {
 struct shard_conf {
 	int		 number;	/* 0, 1, ... */
 	struct store	*store;
-	size_t		 tail_bytes;
+	size_t		 threads;	/* shards alike */
+	size_t		 tail_bytes;	/* for the tails of all of them */
 	size_t		 queue_bytes, max_replay;
 	int64_t		 heartbeat_ms, retry_ms, stall_ms;
 	struct shard_limits limits;

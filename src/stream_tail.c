@@ -55,8 +55,7 @@ by_seq(const void *a, const void *b)
 static size_t
 entry_size(const struct stream *s, const struct entry *e)
 {
-	/* An envelope adds the topic, the time and quotes. */
-	return e->frame->raw_len + (s->ask.envelope ? e->frame->topic_len + 100 : 0);
+	return s->ask.envelope ? frame_envelope_bytes(e->frame) : e->frame->raw_len;
 }
 
 /* Queue the found, oldest first, until a page is full; returns whether all went. */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #define RING_MIN	1024
+/* Its name beside, and its place in a map at three eighths; with what malloc() adds. */
+#define NODE_BYTES	(sizeof(struct node) + 2 * 16 + 86)
 
 struct entry *
 entry_new(struct frame *f, enum entry_kind kind)
@@ -38,9 +40,31 @@ entry_unref(struct entry *e)
 }
 
 void
-tail_init(struct tail *t, struct index *ix, size_t max_bytes)
+tail_init(struct tail *t, struct index *ix, size_t max_bytes, size_t threads)
 {
-	*t = (struct tail){ .index = ix, .max_bytes = max_bytes };
+	*t = (struct tail){ .index = ix, .max_bytes = max_bytes, .threads = threads };
+}
+
+/* The frame is shared with the other threads, the entry is not. */
+static size_t
+entry_bytes(const struct tail *t, const struct entry *e)
+{
+	return e->frame->bytes + (t->envelopes ? frame_envelope_bytes(e->frame) : 0) +
+	    t->threads * ENTRY_BYTES;
+}
+
+static size_t
+node_bytes(const struct tail *t, const struct node *n)
+{
+	return t->threads * (NODE_BYTES + n->index.len);
+}
+
+static void
+count_envelopes(struct tail *t)
+{
+	t->envelopes = true;
+	for (size_t i = 0; i < t->count; i++)
+		t->bytes += frame_envelope_bytes(tail_at(t, i)->frame);
 }
 
 static void
@@ -52,10 +76,11 @@ drop_oldest(struct tail *t)
 	assert(n != NULL);
 	t->head = (t->head + 1) & (t->cap - 1);
 	t->count--;
-	t->bytes -= e->frame->bytes + sizeof(*e);
+	t->bytes -= entry_bytes(t, e);
 	t->floor = e->frame->id.seq;
 	e->node = NULL;
 	if (--n->nentries == 0) {
+		t->bytes -= node_bytes(t, n);
 		n->newest = NULL;
 		if (n->nsubs == 0) {
 			free(n->subs);
@@ -122,16 +147,19 @@ tail_add(struct tail *t, struct frame *f)
 		tail_skip_to(t, seq);
 		return NULL;
 	}
+	if (!t->envelopes && frame_has_envelopes())
+		count_envelopes(t);
 	e->node = n;
 	e->older = n->newest;
 	if (f->prev > t->floor && (e->older == NULL ||
 	    e->older->frame->id.seq != f->prev) && t->hole < f->prev)
 		t->hole = f->prev;
 	n->newest = e;
-	n->nentries++;
+	if (n->nentries++ == 0)
+		t->bytes += node_bytes(t, n);
 	t->ring[(t->head + t->count) & (t->cap - 1)] = e;
 	t->count++;
-	t->bytes += f->bytes + sizeof(*e);
+	t->bytes += entry_bytes(t, e);
 	t->position = seq;
 	/* Never the newest: it is on its way to the streams. */
 	while (t->bytes > t->max_bytes && t->count > 1)

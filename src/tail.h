@@ -65,7 +65,9 @@ struct tail {
 	struct index	*index;		/* the shard's; of struct node */
 	struct entry	**ring;		/* ascending seq */
 	size_t		 cap, head, count;	/* cap is a power of two */
-	size_t		 bytes, max_bytes;
+	size_t		 threads;	/* that keep one: each entry costs that often */
+	bool		 envelopes;	/* are counted */
+	size_t		 bytes, max_bytes;	/* heap, of all threads */
 	uint64_t	 floor;
 	uint64_t	 hole;		/* highest seq known to be lost from a loaded
 					 * tail; who scans from below cannot see it */
@@ -76,7 +78,9 @@ struct tail {
 struct entry	*entry_new(struct frame *f, enum entry_kind kind);
 void		 entry_unref(struct entry *e);
 
-void		 tail_init(struct tail *t, struct index *ix, size_t max_bytes);
+/* One of `threads` alike, which together may take `max_bytes`. */
+void		 tail_init(struct tail *t, struct index *ix, size_t max_bytes,
+		    size_t threads);
 void		 tail_fini(struct tail *t);
 /* Add the next event (takes the frame reference) and move the position.  Returns the
  * entry, good until the next call, or NULL when memory ran out: the floor has risen

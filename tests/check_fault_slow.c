@@ -828,6 +828,73 @@ START_TEST(R8_a_flood_of_publishes_is_refused_in_time_and_memory_stays_flat)
 }
 END_TEST
 
+/* Memory, in kB, after so many events in topics of their own. */
+static long
+memory_with_tail(const char *tail, const char *threads, int topics, int events, int size,
+    bool envelope)
+{
+	struct server *s = server_start(all_public, tail, threads,
+	    fmt("--store.path=%s/%s.db", test_dir(), tail), "--store.durability=normal", "--server.max_body=4M", NULL);
+	struct http *h = http_open(s);
+	char *body = keep(malloc(4 << 20), free), *data = keep(malloc(65536), free), *at;
+	struct stream *st = NULL;
+	int per = size > 1000 ? 10 : 1000;
+	long kb;
+
+	if (envelope) {
+		st = stream_open(s, "/events?topic=**&format=envelope", "");
+		expect_live(st, false);
+	}
+	memset(data, 'x', 65536);
+	for (int i = 0; i < events; i += per) {
+		at = body;
+		for (int k = 0; k < per; k++)
+			at += sprintf(at, "%c{\"topic\":\"b/%d\",\"data\":\"%.*s\"}",
+			    k == 0 ? '[' : ',', (i + k) % topics, size, data);
+		*at++ = ']';
+		(void)send_rounds(s, h, body, (size_t)(at - body), 1);
+		if (envelope)
+			for (int k = 0; k < per; k++)
+				ck_assert_ptr_nonnull(stream_next(st, SOON));
+	}
+	/* Threads without streams look at their mail once a second. */
+	poll(NULL, 0, 1500);
+	kb = server_memory_kb(s);
+	ck_assert_int_eq(server_stop(s), 0);
+	return kb;
+}
+
+#define TAIL_MB		16
+
+/* A tail of next to nothing tells what all else takes. */
+START_TEST(store_tail_bounds_the_memory_of_all_threads_together)
+{
+	static const struct {
+		const char	*threads;
+		int		 topics, events, size;
+		bool		 envelope;
+	} rows[] = {
+		{ "--server.threads=2", 60000, 60000, 10, false },
+		{ "--server.threads=16", 60000, 60000, 10, false },
+		{ "--server.threads=16", 1, 60000, 10, false },
+		{ "--server.threads=2", 1, 60000, 100, true },
+		{ "--server.threads=2", 1, 4000, 10000, true },
+	};
+	long none = memory_with_tail("--store.tail=64k", rows[_i].threads, rows[_i].topics,
+	    rows[_i].events, rows[_i].size, rows[_i].envelope);
+	long some = memory_with_tail(fmt("--store.tail=%dM", TAIL_MB), rows[_i].threads,
+	    rows[_i].topics, rows[_i].events, rows[_i].size, rows[_i].envelope);
+
+	printf("%s, %d events of %d bytes in %d topics%s: %ld MB without a tail, %ld with one "
+	    "of %d\n", rows[_i].threads, rows[_i].events, rows[_i].size, rows[_i].topics,
+	    rows[_i].envelope ? ", envelopes" : "", none / 1024, some / 1024, TAIL_MB);
+	if (patience(1) == 1) {
+		ck_assert_int_le(some - none, TAIL_MB * 1024 * 5 / 4);
+		ck_assert_int_ge(some - none, TAIL_MB * 1024 / 2);
+	}
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -846,6 +913,8 @@ suite(void)
 	    R3_readers_that_stop_in_a_page_of_history_hold_up_no_replay);
 	tc = harness_case(su, "idle", size_of_run(60, 120));
 	tcase_add_test(tc, R5_streams_that_wait_cost_a_kilobyte_and_no_time);
+	tc = harness_case(su, "tail", 120);
+	tcase_add_loop_test(tc, store_tail_bounds_the_memory_of_all_threads_together, 0, 5);
 	tc = harness_case(su, "flood", size_of_run(120, 600));
 	tcase_add_test(tc,
 	    R8_a_flood_of_publishes_is_refused_in_time_and_memory_stays_flat);

@@ -206,6 +206,26 @@ START_TEST(a_frame_is_the_event_in_both_formats_and_keeps_what_was_published)
 }
 END_TEST
 
+START_TEST(a_charged_frame_pays_for_its_envelope_too)
+{
+	struct frame_budget b = { 0 };
+	struct frame *f = frame_new("t", 1, NULL, 0, "x", 1, 0);
+	size_t bytes = f->bytes, len;
+
+	frame_stamp(f, (struct event_id){ 1, 1 }, 0, 1, 0);
+	frame_charge(f, &b);
+	ck_assert_uint_eq(b.bytes, bytes);
+	len = frame_envelope(f)->len;
+	ck_assert_uint_eq(b.bytes, bytes + len);
+	if (_i == 1) {
+		frame_uncharge(f);
+		ck_assert_uint_eq(b.bytes, 0);
+	}
+	frame_unref(f);
+	ck_assert_uint_eq(b.bytes, 0);
+}
+END_TEST
+
 START_TEST(the_longest_id_fits_in_front_of_a_frame)
 {
 	struct frame *f = frame_new("t", 1, NULL, 0, "x", 1, 0);
@@ -251,6 +271,7 @@ suite(void)
 	tcase_add_loop_test(t,
 	    a_frame_is_the_event_in_both_formats_and_keeps_what_was_published, 0,
 	    (int)(sizeof(frames) / sizeof(frames[0])));
+	tcase_add_loop_test(t, a_charged_frame_pays_for_its_envelope_too, 0, 2);
 	tcase_add_test(t, the_longest_id_fits_in_front_of_a_frame);
 	tcase_add_test(t, a_budget_counts_frames_until_the_last_reference_goes);
 	suite_add_tcase(s, t);
