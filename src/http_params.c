@@ -41,6 +41,12 @@ rq_topics(struct request *rq, enum answer *a)
 			names[n++].is_pattern = false;
 			break;
 		case TOPIC_PATTERN:
+			if (!topic_is_cheap(p->value, p->value_len)) {
+				*a = rq_problemf(rq, PROBLEM_MALFORMED, "the topic has a "
+				    "* behind its segment %d; end it with ** there",
+				    TOPIC_STARS);
+				return NULL;
+			}
 			names[n++].is_pattern = true;
 			break;
 		}

@@ -2,8 +2,9 @@
  * index.h - who listens to what: plain topics in a map, patterns in a trie.
  *
  * Nodes are the caller's structs, which begin with a struct index_node.  Finding what
- * matches a topic costs its segments times the wildcards on the way, however many other
- * topics and patterns there are.  One thread at a time.
+ * matches a topic takes a way for each choice of `*` that some pattern has, and a step on it
+ * for each segment: 2^TOPIC_STARS ways at most, as long as patterns are cheap (topic.h),
+ * however many other topics and patterns there are.  One thread at a time.
  */
 #ifndef INDEX_H
 #define INDEX_H

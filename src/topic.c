@@ -120,6 +120,18 @@ topic_classify(const char *p, size_t len, const char **why)
 }
 
 bool
+topic_is_cheap(const char *p, size_t len)
+{
+	struct walk w;
+	int nth = 1;
+
+	for (walk_begin(&w, p, len); !w.done; walk_next(&w))
+		if (nth++ > TOPIC_STARS && walk_at_one(&w))
+			return false;
+	return true;
+}
+
+bool
 topic_match(const char *pattern, size_t plen, const char *topic, size_t tlen)
 {
 	struct walk pat, top;

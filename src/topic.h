@@ -18,6 +18,7 @@
 
 #define TOPIC_MAX_BYTES		1024
 #define TOPICS_MAX		100	/* in one subscription */
+#define TOPIC_STARS		8	/* segments in which a stream may have a `*` */
 
 enum topic_kind {
 	TOPIC_INVALID,		/* neither */
@@ -28,6 +29,10 @@ enum topic_kind {
 /* What is it?  For TOPIC_INVALID `*why` (when not NULL) is a static phrase that
  * completes "the topic ...", e.g. "is longer than 1024 bytes". */
 enum topic_kind	 topic_classify(const char *p, size_t len, const char **why);
+
+/* Is no `*` of this pattern behind segment TOPIC_STARS?  Each segment where some stream has
+ * a `*` and another has none can double what it costs to find who listens to a topic. */
+bool	topic_is_cheap(const char *p, size_t len);
 
 /* Does the plain topic match the pattern?  A pattern without wildcards matches
  * itself alone.  Both are legal. */

@@ -301,6 +301,8 @@ static const struct { const char *query, *word; } bad[] = {
 	{ "topic=a&topic=", "topic" },
 	{ "topic=a/**/b", "**" },
 	{ "topic=**/a", "**" },
+	{ "topic=a/b/c/d/e/f/g/h/*", "segment 8" },
+	{ "topic=*/*/*/*/*/*/*/*/*/**", "segment 8" },
 	{ "topic=a%01", "topic" },
 	{ "topic=a%0a", "topic" },
 	{ "topic=a%7f", "topic" },
@@ -344,6 +346,9 @@ START_TEST(bad_parameters_are_refused_by_name)
 	is_problem(get(s, "/events", ""), 400, "malformed", "topic",
 	    "no query at all");
 	publish(s, "a", "alive");
+	/* Of many segments as such nothing is bad. */
+	expect_live(stream_open(s, "/events?topic=*/*/*/*/*/*/*/*/i/**&topic=a/b/c/d/e/f/g/h/i",
+	    ""), false);
 	ck_assert_int_eq(server_stop(s), 0);
 }
 END_TEST

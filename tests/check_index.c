@@ -131,6 +131,27 @@ START_TEST(a_plain_topic_has_one_node_for_all_who_ask)
 }
 END_TEST
 
+/* Whoever may read a topic of 14 segments asks for all patterns that lead nearly there. */
+START_TEST(what_streams_may_ask_makes_a_topic_cost_256_ways_at_most)
+{
+	enum { DEEP = 14 };
+	struct index *ix = index_new(sizeof(struct mine));
+	char name[3 * DEEP];
+
+	for (unsigned int stars = 1; stars < 1u << DEEP; stars++) {
+		char *at = name;
+
+		for (int i = 0; i < DEEP; i++)
+			at += sprintf(at, "%c/", stars >> i & 1 ? '*' : 'a' + i);
+		strcpy(at, "z");
+		if (topic_is_cheap(name, strlen(name)))
+			ck_assert_ptr_nonnull(index_get(ix, name, strlen(name), true, true));
+	}
+	ck_assert_uint_eq(index_patterns(ix), (1u << TOPIC_STARS) - 1);
+	index_free(ix, NULL);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -140,6 +161,7 @@ suite(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, patterns_are_found_exactly_when_they_match_and_once);
 	tcase_add_test(t, a_plain_topic_has_one_node_for_all_who_ask);
+	tcase_add_test(t, what_streams_may_ask_makes_a_topic_cost_256_ways_at_most);
 	suite_add_tcase(s, t);
 	return s;
 }
