@@ -227,11 +227,36 @@ test('who signs out in one tab is signed out of the stream in all', LIMIT, async
 	await two.goto(`${next.origin}/`);
 	await live(one);
 	await live(two);
+	await one.bringToFront();		// a tab behind takes no clicks
+	await order(one, 'Lemon tart');		// now its token grants more than the other's
+	await live(one);
 	assert.equal(await fanfare.streams(), 1);
 	await press(one, '.who button');
 	await until('the other tab is told', async () => await textOf(two, '.connection') === 'closed');
 	await until('she is signed out', () => one.$('a.who'));
 	await one.browserContext().close();
+	await until('no stream is left', async () => await fanfare.streams() === 0);
+});
+
+test('who has ordered more than a page follows sees the newest live', LIMIT, async () => {
+	const browser = await browserOf('chromium');
+	const max = await person(browser, 'max', 'customer');
+	const kim = await person(browser, 'kim', 'kitchen');
+	let id;
+
+	await max.bringToFront();
+	for (let n = 0; n < 51; n++)
+		id = await order(max, 'Tomato soup');
+	await max.goto(`${next.origin}/`);
+	await live(max);
+	await live(kim);
+	assert.equal((await max.$$('.lines li')).length, 50);
+	await shows(kim, 'the newest order', `[data-order="${id}"][data-status=placed]`);
+	await press(kim, `[data-order="${id}"] button`);
+	await until('he sees it accepted', async () => await max.$eval('.lines .badge', (el) => el.dataset.status) === 'accepted', 10000);
+	assert.equal(await max.$('.refused'), null);
+	for (const page of [max, kim])
+		await page.browserContext().close();
 	await until('no stream is left', async () => await fanfare.streams() === 0);
 });
 
