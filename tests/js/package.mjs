@@ -70,7 +70,7 @@ test('the browser client stays small', LIMIT, () => {
 	const gzip = zlib.gzipSync(small, { level: 9 }).length, brotli = zlib.brotliCompressSync(small).length;
 
 	console.log(`# fanfare.js: ${text.length} bytes, ${small.length} minified, ${gzip} with gzip, ${brotli} with brotli`);
-	assert.ok(gzip < 6000, `${gzip} bytes`);
+	assert.ok(gzip < 6500, `${gzip} bytes`);
 });
 
 test('the server serves the same, as small as README says', LIMIT, async () => {
