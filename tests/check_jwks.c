@@ -414,7 +414,7 @@ command(const char *arguments)
 {
 	const char *bin = getenv("FANFARE_BIN");
 	char *text = keep(calloc(1, 65536), free);
-	FILE *f = popen(fmt("env -u FANFARE_BIN -u FANFARE_TEST_SLOW %s %s 2>&1",
+	FILE *f = popen(fmt(CLEAN_ENV "%s %s 2>&1",
 	    bin != NULL ? bin : "./fanfare", arguments), "r");
 
 	ck_assert_ptr_nonnull(f);

@@ -54,6 +54,8 @@ uint32_t dice(uint32_t sides);		/* seeded by suite_seed() */
 char	*fmt(const char *f, ...) __attribute__((format(printf, 1, 2)));
 char	*repeat(const char *s, size_t times);
 char	*test_dir(void);
+/* For the program in a shell line: it refuses variables of ours. */
+#define CLEAN_ENV	"env -i PATH=\"$PATH\" ASAN_OPTIONS=\"$ASAN_OPTIONS\" "
 char	*read_whole(const char *path);	/* "" when there is none */
 void	 write_whole(const char *path, const void *p, size_t len);
 void	*keep(void *p, void (*release)(void *));	/* to its end */
