@@ -381,6 +381,11 @@ bool		 revoke_salvage(struct db *db, void (*take)(void *arg,
 /* One row of revoke_all; false: it is damaged. */
 bool		 revoke_read(sqlite3_stmt *q, struct store_revocation *r);
 
+/* store_page.c: the reader's thread.  Fill in the job, up to `head`.  0, or -1: the log
+ * cannot be read; the transaction may stand open either way. */
+int		 page_find(struct store *st, struct db *db, struct page_job *j,
+		    uint64_t head);
+
 /* store_cache.c: the reader's thread. */
 struct cache	*cache_new(size_t max_bytes);	/* NULL: no memory */
 void		 cache_free(struct cache *c);
