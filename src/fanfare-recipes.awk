@@ -14,7 +14,7 @@ function shown(line,    tabs) {
 	gsub(/\^/, "\\(ha", line)
 	gsub(/~/, "\\(ti", line)
 	# What begins with a dot would be a request.
-	return (tabs == "" && substr(line, 1, 1) == "." ? "\\\&" : "") tabs line
+	return (tabs == "" && substr(line, 1, 1) == "." ? "\\&" : "") tabs line
 }
 
 /^@.*@$/ {
